@@ -1,0 +1,25 @@
+"""The camera port, and the slot that keeps only the newest frame."""
+
+from typing import Protocol
+
+from edge_gate.face import Frame
+
+
+class CameraLost(Exception):
+    """The camera cannot be opened or gives no more pictures."""
+
+
+class Camera(Protocol):
+    """A source of frames; opened by its constructor, read by one thread."""
+
+    def read(self) -> Frame | None:
+        """Wait for the next frame; None at the end of a finite source.
+
+        Raises:
+            CameraLost: The device is gone.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let the device go; safe to call twice."""
+        ...

@@ -1,0 +1,1 @@
+"""Riders, their consents, templates and ride codes, and the rider app."""

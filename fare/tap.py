@@ -1,0 +1,86 @@
+"""The tap: one person's passage through one lane, the record all four packages share.
+
+A tap is made at the edge before the barrier opens and never changes. This file does not know
+about trips, prices or the wire.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class Medium(StrEnum):
+    """What the rider presented."""
+
+    FACE = "face"
+    CODE = "code"
+
+
+class Direction(StrEnum):
+    """Which way the lane leads through the gate line."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """One person, one passage."""
+
+    tap_id: UUID
+    """Made at the edge (UUIDv7), durable there before the barrier opens."""
+    rider_ref: UUID
+    """The rider's pseudonym; never a name."""
+    station_id: str
+    """Stop id of the station, as in the tariff's network."""
+    lane_id: str
+    """The lane within the station."""
+    direction: Direction
+    """Into or out of the paid area."""
+    medium: Medium
+    """Face or code."""
+    tap_time: datetime
+    """When the gate decided, aware UTC, by the edge's clock."""
+    clock_error_ms: int
+    """The edge's own estimate of its clock's error, milliseconds, >= 0."""
+    model_id: str = ""
+    """The embedder that matched a face; empty for a code."""
+    score_e4: int = 0
+    """Cosine similarity of a face match times 10,000, -10,000 to 10,000; 0 for a code."""
+    code_id: bytes = b""
+    """The ride code's own id (its nonce); empty for a face."""
+
+    def __post_init__(self) -> None:
+        """Refuse a time without a zone: it would sort differently on two machines.
+
+        Raises:
+            ValueError: The tap time is naive.
+        """
+        if self.tap_time.tzinfo is None:
+            raise ValueError("tap_time must be aware")
+
+    def canonical(self) -> bytes:
+        """Return the one byte string that hash chain and signature cover.
+
+        Returns:
+            UTF-8 JSON with sorted keys, no spaces, integers and strings only; the time in
+            microseconds since 1970 UTC.
+        """
+        delta = self.tap_time.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        micros = (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+        fields = {
+            "clock_error_ms": self.clock_error_ms,
+            "code_id": self.code_id.hex(),
+            "direction": self.direction.value,
+            "lane_id": self.lane_id,
+            "medium": self.medium.value,
+            "model_id": self.model_id,
+            "rider_ref": self.rider_ref.hex,
+            "score_e4": self.score_e4,
+            "station_id": self.station_id,
+            "tap_id": self.tap_id.hex,
+            "tap_time_us": micros,
+        }
+        return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()

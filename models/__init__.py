@@ -1,0 +1,1 @@
+"""Model cards, the manifest and the fetcher; no model classes."""

@@ -1,0 +1,1 @@
+"""Tests: unit, contract (one suite a port), end to end, and the story."""

@@ -1,0 +1,55 @@
+"""What tests share: a real PostgreSQL with a fresh database a test, and a fixed clock."""
+
+import itertools
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from fare.adapters import database
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Start one private PostgreSQL for the whole test run."""
+    return database.start_private(tmp_path_factory.mktemp("postgres"))
+
+
+@pytest.fixture
+def database_url(postgres_url: str) -> Iterator[str]:
+    """Make an empty database for one test and drop it afterwards."""
+    name = f"test_{next(_NUMBERS)}"
+    admin = database.connect(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield postgres_url.replace("/postgres?", f"/{name}?")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[sa.Engine]:
+    """Give an engine on this test's own database."""
+    engine = database.connect(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def noon() -> datetime:
+    """Give a fixed moment: 2026-05-04 12:00 in UTC, a Monday."""
+    return datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def lfw() -> Path:
+    """Give the folder of real faces for measurements, or skip where it is absent."""
+    folder = Path(__file__).parents[2] / "shared" / "data" / "faces"
+    if not (folder / "riders").is_dir():
+        pytest.skip("needs the shared folder of real faces (data/faces)")
+    return folder
