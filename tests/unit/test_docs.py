@@ -1,0 +1,50 @@
+"""What the documents say is checked against the code."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def _direct_dependencies() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    return {re.split(r"[\[<>=~! ]", text, maxsplit=1)[0] for text in wanted}
+
+
+class TestLicences:
+    """docs/licences.md."""
+
+    def test_every_direct_dependency_has_its_licence_written_down(self) -> None:
+        """No dependency comes in without a line about its licence."""
+        words = set(re.findall(r"[a-z0-9-]+", (ROOT / "docs" / "licences.md").read_text().lower()))
+
+        assert _direct_dependencies() - words == set()
+
+
+class TestLock:
+    """requirements.lock."""
+
+    def test_every_direct_dependency_is_pinned_with_hashes(self) -> None:
+        """A fresh machine installs exactly the versions that were tested."""
+        lock = (ROOT / "requirements.lock").read_text()
+        pinned = set(re.findall(r"^([a-z0-9-]+)(?:\[[a-z,]+\])?==", lock, re.MULTILINE))
+
+        assert _direct_dependencies() - pinned == set()
+        assert lock.count("--hash=sha256:") > len(pinned)
+
+
+class TestSizes:
+    """The style page's limits."""
+
+    def test_no_module_grows_past_500_lines(self) -> None:
+        """A module of 500 lines holds more than one idea."""
+        packages = ("edge_gate", "cloud_sync", "enroll", "fare", "models")
+        sizes = {
+            path.relative_to(ROOT): len(path.read_text().splitlines())
+            for package in packages
+            for path in (ROOT / package).rglob("*.py")
+        }
+
+        assert {str(path): size for path, size in sizes.items() if size > 500} == {}
