@@ -1,0 +1,82 @@
+"""The gallery in plain numpy: exhaustive, exact, slow; the oracle for every other."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import numpy as np
+
+from cloud_sync.gallery import Template
+from edge_gate.search import NOBODY, Candidates, Probe, Space, space_of
+
+
+class NumpyGallery:
+    """All templates as one matrix, built anew at each change."""
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._templates: dict[UUID, Template] = {}
+        self._view = (tuple[UUID, ...](), np.empty((0, 0), np.float32))
+
+    @property
+    def space(self) -> Space:
+        """The space of every template in it."""
+        return self._space
+
+    @property
+    def size(self) -> int:
+        """How many riders it holds."""
+        return len(self._view[0])
+
+    def search(self, probe: Probe, k: int = 2) -> Candidates:
+        """Return the k best riders.
+
+        Raises:
+            SpaceMismatch: The probe is of another space.
+        """
+        self._space.admit(probe.space)
+        riders, matrix = self._view
+        if not riders:
+            return NOBODY
+        scores = matrix @ probe.vector
+        best = np.argsort(-scores, kind="stable")[:k]
+        return Candidates(tuple(riders[i] for i in best), tuple(float(scores[i]) for i in best))
+
+    def apply(self, puts: Sequence[Template], drops: Sequence[UUID]) -> None:
+        """Forget `drops`, then hold `puts`.
+
+        Raises:
+            SpaceMismatch: A template is of another space; nothing has changed then.
+        """
+        for template in puts:
+            self._space.admit(space_of(template))
+        for rider in drops:
+            self._templates.pop(rider, None)
+        self._templates.update({template.rider_ref: template for template in puts})
+        self._show()
+
+    def replace(self, templates: Sequence[Template]) -> None:
+        """Hold these templates and no others.
+
+        Raises:
+            SpaceMismatch: A template is of another space; nothing has changed then.
+        """
+        for template in templates:
+            self._space.admit(space_of(template))
+        self._templates = {template.rider_ref: template for template in templates}
+        self._show()
+
+    def seal(self) -> bool:
+        """Do nothing: there is nothing to reorganise."""
+        return False
+
+    def expired(self, now: datetime) -> tuple[UUID, ...]:
+        """Return the riders whose templates must not be used after `now`."""
+        held = self._templates.items()
+        return tuple(r for r, t in held if t.expires is not None and t.expires <= now)
+
+    def _show(self) -> None:
+        """Swap in a new matrix; one assignment, so a search sees the old or the new."""
+        vectors = [template.vector for template in self._templates.values()]
+        matrix = np.stack(vectors).astype(np.float32) if vectors else np.empty((0, 0), np.float32)
+        self._view = (tuple(self._templates), matrix)

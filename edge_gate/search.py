@@ -1,0 +1,156 @@
+"""Open-set 1:N search: the gallery port, what it answers, and which spaces may meet.
+
+A gallery ranks; it knows no threshold and no rider's name. This file does not know about FAISS.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from cloud_sync.gallery import Change, DropTemplate, PutTemplate, Template
+from edge_gate.face import Embedding
+
+PLAIN = "plain"
+"""The `transform_id` of embeddings as the model gives them."""
+
+
+class SpaceMismatch(Exception):
+    """A probe or template comes from another model or transform than the gallery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Where an embedding lives: only embeddings of one space may be compared."""
+
+    model_id: str
+    """The embedder, e.g. `open/fr_feature@1f0c2d`."""
+    transform_id: str = PLAIN
+    """The keyed transform applied after it; `plain` for none."""
+
+    def admit(self, other: "Space") -> None:
+        """Let an embedding of the same space in.
+
+        Raises:
+            SpaceMismatch: It is of another space; the message names both.
+        """
+        if other != self:
+            raise SpaceMismatch(f"{other} does not meet {self}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """What is searched for."""
+
+    vector: Embedding
+    """float32, shape (D,), unit length."""
+    space: Space
+    """Where it was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The best references of distinct riders, best first; shorter than asked if too few exist."""
+
+    riders: tuple[UUID, ...]
+    """At most k, each once."""
+    scores: tuple[float, ...]
+    """Cosine similarities, -1 to 1, falling; same length as `riders`."""
+
+
+NOBODY = Candidates((), ())
+"""What an empty gallery answers."""
+
+
+class Gallery(Protocol):
+    """Riders' templates of one space, one a rider; searched by lanes while one writer changes it.
+
+    `apply` is effective for every search that starts after it returns.
+    """
+
+    @property
+    def space(self) -> Space:
+        """The space of every template in it."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many riders it holds."""
+        ...
+
+    def search(self, probe: Probe, k: int = 2) -> Candidates:
+        """Return the k best riders.
+
+        Raises:
+            SpaceMismatch: The probe is of another space.
+        """
+        ...
+
+    def apply(self, puts: Sequence[Template], drops: Sequence[UUID]) -> None:
+        """Forget `drops`, then hold `puts` in place of what those riders had before.
+
+        Raises:
+            SpaceMismatch: A template is of another space; nothing has changed then.
+        """
+        ...
+
+    def replace(self, templates: Sequence[Template]) -> None:
+        """Hold these templates and no others.
+
+        Raises:
+            SpaceMismatch: A template is of another space; nothing has changed then.
+        """
+        ...
+
+    def seal(self) -> bool:
+        """Reorganise for speed where that is due; slow, so never called by a lane.
+
+        Returns:
+            Whether there was something to do.
+        """
+        ...
+
+    def expired(self, now: datetime) -> tuple[UUID, ...]:
+        """Return the riders whose templates must not be used after `now` (aware UTC)."""
+        ...
+
+
+def space_of(template: Template) -> Space:
+    """Return the space of a template."""
+    return Space(template.model_id, template.transform_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Changes of a view, by what one gallery must do with them."""
+
+    puts: tuple[Template, ...]
+    """Templates of the gallery's space, one a rider, the newest."""
+    drops: tuple[UUID, ...]
+    """Riders to forget, among them those whose newest template is foreign."""
+    foreign: int
+    """Templates of other spaces; they are refused, never compared."""
+
+
+def sort_changes(changes: Iterable[Change], space: Space) -> Sorted:
+    """Fold a sequence of changes into one step for a gallery; keys are not its business.
+
+    Args:
+        changes: In the order of their revisions.
+        space: The gallery's.
+    """
+    last: dict[UUID, Template | None] = {}
+    for change in changes:
+        match change:
+            case PutTemplate(template):
+                last[template.rider_ref] = template
+            case DropTemplate(rider_ref):
+                last[rider_ref] = None
+            case _:
+                continue
+    puts = tuple(t for t in last.values() if t is not None and space_of(t) == space)
+    kept = {template.rider_ref for template in puts}
+    drops = tuple(rider for rider in last if rider not in kept)
+    foreign = sum(t is not None for t in last.values()) - len(puts)
+    return Sorted(puts, drops, foreign)
