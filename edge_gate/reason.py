@@ -1,5 +1,6 @@
 """Why a gate said no: the one list that screen, log, metric and docs share."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -32,6 +33,8 @@ class DenyReason(StrEnum):
     """The picture is dark all over."""
     CAMERA_FROZEN = "camera_frozen"
     """The same picture again and again."""
+    CAMERA_OVEREXPOSED = "camera_overexposed"
+    """The picture is white all over."""
     CODE_EXPIRED = "code_expired"
     """The ride code is older than its validity."""
     CODE_FUTURE = "code_future"
@@ -48,3 +51,10 @@ class DenyReason(StrEnum):
     """The tap could not be written to disk, so the barrier stays shut."""
     BARRIER_FAULT = "barrier_fault"
     """The turnstile reports a fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """A decision: the barrier stays shut."""
+
+    reason: DenyReason
