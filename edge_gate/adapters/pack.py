@@ -1,0 +1,57 @@
+"""A pack of models, chosen by name, to an eye."""
+
+from pathlib import Path
+
+from edge_gate.adapters import onnx, opencv
+from edge_gate.detect import DetectConfig
+from edge_gate.eye import Eye, ModelRefused
+from models import manifest
+from models.manifest import Pack
+
+DETECT_WIDTH = 384
+
+
+def open_eye(
+    pack_name: str,
+    folder: Path,
+    *,
+    threads: int = 1,
+    detect_width: int = DETECT_WIDTH,
+    accept_noncommercial: bool = False,
+) -> Eye:
+    """Load and verify a pack.
+
+    Args:
+        pack_name: As in the manifest, for example `open`.
+        folder: The folder of all packs (`models/files`).
+        threads: Threads that one inference may use, at least 1.
+        detect_width: Pictures wider than this are searched for faces at this width, pixels;
+            boxes and landmarks come back in the picture's own.
+        accept_noncommercial: Whether the operator accepts a licence that forbids commerce.
+
+    Raises:
+        ModelRefused: A file is missing, corrupt, swapped or wrong-shaped, the licence is not
+            accepted, or there is no such pack; says which and why.
+    """
+    try:
+        pack = manifest.pack(pack_name)
+    except manifest.PackUnknown as error:
+        raise ModelRefused(str(error)) from error
+    if not pack.commercial and not accept_noncommercial:
+        raise ModelRefused(f"{pack.name}: the licence ({pack.licence}) has not been accepted")
+    opencv.one_thread()
+    return _open_onnx(pack, folder / pack.name, threads=threads, detect_width=detect_width)
+
+
+def _open_onnx(pack: Pack, place: Path, *, threads: int, detect_width: int) -> Eye:
+    sessions = {
+        role: onnx.open_session(place / file.file, file, threads=threads)
+        for role, file in pack.files.items()
+    }
+    model_id = f"{pack.space}@{pack.files['embedder'].sha256[:12]}"
+    return Eye(
+        detector=onnx.RetinaFace(sessions["detector"], width=detect_width, config=DetectConfig()),
+        warp=opencv.warp,
+        liveness=onnx.FacepluginLiveness(sessions["liveness"]),
+        embedder=onnx.FacepluginEmbedder(sessions["embedder"], model_id=model_id),
+    )
