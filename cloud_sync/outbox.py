@@ -7,6 +7,7 @@ Dense sequence, hash chain and signature let the cloud prove that nothing is mis
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -18,6 +19,10 @@ GENESIS = bytes(32)
 
 class OutboxFailed(Exception):
     """The disk did not take the tap; the barrier must stay shut."""
+
+
+class OutboxInUse(OutboxFailed):
+    """Another process holds this outbox; two writers would fork the chain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,20 @@ class Outbox(Protocol):
 
     def since(self, seq: int, limit: int) -> Sequence[SealedTap]:
         """Return up to `limit` stored taps with a sequence above `seq`, acknowledged or not."""
+        ...
+
+    def recent(self, since: datetime) -> Sequence[SealedTap]:
+        """Return the stored taps whose tap time is `since` or later, in order of their place."""
+        ...
+
+    def prune(self, before: datetime) -> int:
+        """Forget acknowledged taps from before a moment, from the oldest on; return how many.
+
+        Stops at the first tap that is not acknowledged or not older. Sequence and chain go on.
+
+        Raises:
+            OutboxFailed: The disk did not take it; nothing is forgotten.
+        """
         ...
 
     def depth(self) -> int:
