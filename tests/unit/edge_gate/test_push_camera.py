@@ -1,0 +1,48 @@
+"""The camera that a browser feeds."""
+
+import threading
+
+import numpy as np
+
+from edge_gate.adapters.opencv import encode
+from edge_gate.adapters.push_camera import PushCamera
+
+
+def _picture(shade: int) -> bytes:
+    return encode(np.full((48, 64, 3), shade, np.uint8), suffix=".png")
+
+
+class TestPushCamera:
+    """`PushCamera`."""
+
+    def test_hands_on_the_newest_picture_only(self) -> None:
+        """A picture that was overtaken is dropped, and its number is missing."""
+        camera = PushCamera()
+
+        assert camera.offer(_picture(10))
+        assert camera.offer(_picture(200))
+        frame = camera.read()
+
+        assert frame is not None
+        assert (1, 200) == (frame.number, int(frame.image[0, 0, 0]))
+
+    def test_refuses_what_is_no_picture(self) -> None:
+        """Text, an empty body or a file beyond the limit changes nothing."""
+        camera = PushCamera()
+
+        assert not camera.offer(b"hello")
+        assert not camera.offer(b"")
+        assert not camera.offer(bytes(2_000_000))
+
+    def test_close_wakes_a_waiting_reader(self) -> None:
+        """A reader that waits for a picture ends when the camera is closed."""
+        camera = PushCamera()
+        seen: list[object] = []
+        reader = threading.Thread(target=lambda: seen.append(camera.read()))
+        reader.start()
+
+        camera.close()
+        reader.join(5)
+
+        assert seen == [None]
+        assert not camera.offer(_picture(10))
