@@ -33,7 +33,7 @@ class FollowResponse(_message.Message):
     def __init__(self, plan: _Optional[_Union[Plan, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., bookmark: _Optional[_Union[Bookmark, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("edge_id", "station_id", "proto_min", "proto_max", "epoch", "applied_rev", "model_id", "transform_id", "template_count", "bucket_digest", "clock", "disk_free_bytes", "outbox_depth")
+    __slots__ = ("edge_id", "station_id", "proto_min", "proto_max", "epoch", "applied_rev", "model_id", "transform_id", "template_count", "bucket_digest", "clock", "disk_free_bytes", "outbox_depth", "staged_root_hash", "staged_chunks")
     EDGE_ID_FIELD_NUMBER: _ClassVar[int]
     STATION_ID_FIELD_NUMBER: _ClassVar[int]
     PROTO_MIN_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,8 @@ class Hello(_message.Message):
     CLOCK_FIELD_NUMBER: _ClassVar[int]
     DISK_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
     OUTBOX_DEPTH_FIELD_NUMBER: _ClassVar[int]
+    STAGED_ROOT_HASH_FIELD_NUMBER: _ClassVar[int]
+    STAGED_CHUNKS_FIELD_NUMBER: _ClassVar[int]
     edge_id: str
     station_id: str
     proto_min: int
@@ -60,7 +62,9 @@ class Hello(_message.Message):
     clock: Clock
     disk_free_bytes: int
     outbox_depth: int
-    def __init__(self, edge_id: _Optional[str] = ..., station_id: _Optional[str] = ..., proto_min: _Optional[int] = ..., proto_max: _Optional[int] = ..., epoch: _Optional[bytes] = ..., applied_rev: _Optional[int] = ..., model_id: _Optional[str] = ..., transform_id: _Optional[str] = ..., template_count: _Optional[int] = ..., bucket_digest: _Optional[bytes] = ..., clock: _Optional[_Union[Clock, _Mapping]] = ..., disk_free_bytes: _Optional[int] = ..., outbox_depth: _Optional[int] = ...) -> None: ...
+    staged_root_hash: bytes
+    staged_chunks: int
+    def __init__(self, edge_id: _Optional[str] = ..., station_id: _Optional[str] = ..., proto_min: _Optional[int] = ..., proto_max: _Optional[int] = ..., epoch: _Optional[bytes] = ..., applied_rev: _Optional[int] = ..., model_id: _Optional[str] = ..., transform_id: _Optional[str] = ..., template_count: _Optional[int] = ..., bucket_digest: _Optional[bytes] = ..., clock: _Optional[_Union[Clock, _Mapping]] = ..., disk_free_bytes: _Optional[int] = ..., outbox_depth: _Optional[int] = ..., staged_root_hash: _Optional[bytes] = ..., staged_chunks: _Optional[int] = ...) -> None: ...
 
 class Clock(_message.Message):
     __slots__ = ("utc_time", "boot_id", "error_ms")
@@ -125,26 +129,27 @@ class Chunk(_message.Message):
     def __init__(self, nonce: _Optional[int] = ..., epoch: _Optional[bytes] = ..., from_rev: _Optional[int] = ..., to_rev: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., sha256: _Optional[bytes] = ..., index: _Optional[int] = ..., is_snapshot: _Optional[bool] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class Change(_message.Message):
-    __slots__ = ("put_template", "drop_template", "put_key", "drop_key")
+    __slots__ = ("put_template", "drop_template", "put_key", "drop_key", "content_hash")
     PUT_TEMPLATE_FIELD_NUMBER: _ClassVar[int]
     DROP_TEMPLATE_FIELD_NUMBER: _ClassVar[int]
     PUT_KEY_FIELD_NUMBER: _ClassVar[int]
     DROP_KEY_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_HASH_FIELD_NUMBER: _ClassVar[int]
     put_template: PutTemplate
     drop_template: DropTemplate
     put_key: PutKey
     drop_key: DropKey
-    def __init__(self, put_template: _Optional[_Union[PutTemplate, _Mapping]] = ..., drop_template: _Optional[_Union[DropTemplate, _Mapping]] = ..., put_key: _Optional[_Union[PutKey, _Mapping]] = ..., drop_key: _Optional[_Union[DropKey, _Mapping]] = ...) -> None: ...
+    content_hash: bytes
+    def __init__(self, put_template: _Optional[_Union[PutTemplate, _Mapping]] = ..., drop_template: _Optional[_Union[DropTemplate, _Mapping]] = ..., put_key: _Optional[_Union[PutKey, _Mapping]] = ..., drop_key: _Optional[_Union[DropKey, _Mapping]] = ..., content_hash: _Optional[bytes] = ...) -> None: ...
 
 class PutTemplate(_message.Message):
-    __slots__ = ("rider_ref", "version", "model_id", "transform_id", "vector", "expire_time", "content_hash", "key_id")
+    __slots__ = ("rider_ref", "version", "model_id", "transform_id", "vector", "expire_time", "key_id")
     RIDER_REF_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     TRANSFORM_ID_FIELD_NUMBER: _ClassVar[int]
     VECTOR_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
-    CONTENT_HASH_FIELD_NUMBER: _ClassVar[int]
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     rider_ref: bytes
     version: int
@@ -152,9 +157,8 @@ class PutTemplate(_message.Message):
     transform_id: str
     vector: bytes
     expire_time: _timestamp_pb2.Timestamp
-    content_hash: bytes
     key_id: str
-    def __init__(self, rider_ref: _Optional[bytes] = ..., version: _Optional[int] = ..., model_id: _Optional[str] = ..., transform_id: _Optional[str] = ..., vector: _Optional[bytes] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., content_hash: _Optional[bytes] = ..., key_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, rider_ref: _Optional[bytes] = ..., version: _Optional[int] = ..., model_id: _Optional[str] = ..., transform_id: _Optional[str] = ..., vector: _Optional[bytes] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., key_id: _Optional[str] = ...) -> None: ...
 
 class DropTemplate(_message.Message):
     __slots__ = ("rider_ref",)

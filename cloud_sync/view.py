@@ -1,0 +1,274 @@
+"""The cloud's side of a station's view: what the station must hold, by revision.
+
+The port is `ViewLog`. Revisions are taken under a row lock in the transaction that publishes, so
+they commit in order; the epoch names the history they belong to. What an edge is served is decided
+by pure functions here. This file does not know about SQL or the wire.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from cloud_sync.content import check, is_drop, key_of
+from cloud_sync.gallery import Change, PutTemplate
+from cloud_sync.messages import PROTOCOL, Deny, Hello, Resume, UpgradeRequired
+
+CHUNK_ITEMS = 256
+"""Changes in a chunk: some 280 kB, far below gRPC's 4 MiB (reference/reliability.md, 2.4)."""
+
+
+class ViewLogFailed(Exception):
+    """The database did not answer."""
+
+
+class HistoryGone(Exception):
+    """The log no longer reaches back to that revision, or the epoch has changed: plan anew."""
+
+
+class SpaceRefused(ValueError):
+    """The view holds another model's templates; two spaces are never mixed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a station's view stands."""
+
+    station_id: str
+    epoch: UUID
+    """Changes when the cloud lost history: a restore, a promoted standby, a rebuild."""
+    head_rev: int
+    """The latest revision."""
+    compacted_rev: int
+    """Deltas can start here or later; anything older needs a snapshot."""
+    lease_s: int
+    """How long an edge may trust its replica after it was last caught up, seconds."""
+    model_id: str
+    """The embedder of the view's templates; empty until the first one."""
+    transform_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeNode:
+    """An edge node that was admitted."""
+
+    edge_id: str
+    station_id: str
+    public_key: bytes
+    """Ed25519, 32 bytes: what its taps are signed with."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeStanding:
+    """What the cloud knows of one edge's replica, for compaction and for proof of erasure."""
+
+    edge_id: str
+    epoch: UUID | None
+    """The history it acknowledged last; None when it never did."""
+    acked_rev: int
+    lease_until: datetime | None
+    """The longest lease ever offered to it, aware UTC."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """One line of the log, with the content the view has for its key now."""
+
+    rev: int
+    change: Change | None
+    """None when a later line has taken its place."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Page:
+    """A part of the log, ready to be sent."""
+
+    from_rev: int
+    to_rev: int
+    changes: tuple[Change, ...]
+    """The latest per key, drops first."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Whole:
+    """A view as it stood at one revision."""
+
+    epoch: UUID
+    rev: int
+    changes: tuple[Change, ...]
+    hashes: tuple[bytes, ...]
+    """The content hash of each change."""
+
+
+class ViewLog(Protocol):
+    """The views of all stations, and the edges that follow them."""
+
+    def publish(self, station_ids: Iterable[str], changes: Sequence[Change]) -> None:
+        """Add changes to the views of some stations, in one transaction.
+
+        Raises:
+            TemplateRefused: A template is not a unit vector of its dimension.
+            SpaceRefused: A template is not of the view's space.
+            LookupError: A station has no view.
+            ViewLogFailed: Nothing was published.
+        """
+        ...
+
+    def admit(self, node: EdgeNode, now: datetime) -> None:
+        """Let an edge follow its station's view; the view is made when it is the first."""
+        ...
+
+    def edge(self, edge_id: str) -> EdgeNode | None:
+        """Return an admitted edge."""
+        ...
+
+    def edges(self, station_id: str) -> tuple[EdgeStanding, ...]:
+        """Return what is known of the station's edges."""
+        ...
+
+    def head(self, station_id: str) -> Head | None:
+        """Return where a view stands; a cloud that lost history starts its new epoch here."""
+        ...
+
+    def read(self, station_id: str, epoch: UUID, from_rev: int, limit: int) -> Page:
+        """Return up to `limit` lines after a revision.
+
+        Raises:
+            HistoryGone: The log does not reach back, or the epoch is another.
+        """
+        ...
+
+    def whole(self, station_id: str) -> Whole:
+        """Return the view as it stands, of one moment."""
+        ...
+
+    def acknowledge(self, edge_id: str, epoch: UUID, rev: int, now: datetime) -> None:
+        """Note what an edge holds durably."""
+        ...
+
+    def offer_lease(self, edge_id: str, until: datetime) -> Head:
+        """Note a lease durably before it is sent, and return the head it is valid for."""
+        ...
+
+    def quarantine(self, station_id: str, content_hash: bytes, detail: str, now: datetime) -> None:
+        """Keep an item from all edges of a station: it is sent as a drop from now on."""
+        ...
+
+    def compact(self, station_id: str, now: datetime, *, keep: int) -> int:
+        """Forget lines that no edge with a lease needs; return the new compacted revision."""
+        ...
+
+    def renew_epoch(self, station_id: str, epoch: UUID) -> None:
+        """Start a new history: every edge takes a snapshot."""
+        ...
+
+
+def plan(hello: Hello, node: EdgeNode | None, head: Head | None) -> "Verdict":
+    """Decide how an edge is served.
+
+    Args:
+        hello: What it says it holds.
+        node: The edge as admitted, by its proven identity; None when it is not.
+        head: Its station's view; None when there is none.
+
+    Returns:
+        Deltas, a snapshot, or why neither.
+    """
+    if not hello.proto_min <= PROTOCOL <= hello.proto_max:
+        return UpgradeRequired(f"the cloud speaks {PROTOCOL}")
+    if node is None or node.station_id != hello.station_id:
+        return Deny("this edge is not admitted at this station")
+    if head is None:
+        return Deny("the station has no view")
+    if head.model_id and (hello.model_id, hello.transform_id) != (head.model_id, head.transform_id):
+        return Deny(f"the view is of {head.model_id} / {head.transform_id}")
+    if (
+        hello.epoch != head.epoch
+        or hello.applied_rev < head.compacted_rev
+        or hello.applied_rev > head.head_rev
+    ):
+        return NeedsSnapshot()
+    return Resume(head.epoch, hello.applied_rev)
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsSnapshot:
+    """Deltas cannot bring this edge up to date."""
+
+
+Verdict = Resume | NeedsSnapshot | UpgradeRequired | Deny
+
+
+def coalesce(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Return the latest change per key, drops first.
+
+    Args:
+        changes: Oldest first.
+    """
+    latest: dict[bytes, Change] = {}
+    for change in changes:
+        key = key_of(change)
+        latest.pop(key, None)  # so that it moves to its new place
+        latest[key] = change
+    return tuple(sorted(latest.values(), key=lambda change: not is_drop(change)))
+
+
+def page(lines: Sequence[Line], from_rev: int) -> Page:
+    """Return a part of the log as it is sent.
+
+    Args:
+        lines: Consecutive lines after `from_rev`, oldest first.
+        from_rev: The revision before the first.
+    """
+    to_rev = lines[-1].rev if lines else from_rev
+    changes = coalesce(line.change for line in lines if line.change is not None)
+    return Page(from_rev, to_rev, changes)
+
+
+def compactable(head: Head, edges: Iterable[EdgeStanding], now: datetime, *, keep: int) -> int:
+    """Return the revision up to which lines may be forgotten.
+
+    A drop stays in the log until every edge has it or may no longer use what it holds; otherwise
+    an edge would resume past it and keep the face.
+
+    Args:
+        head: The view.
+        edges: All edges of the station.
+        now: Aware UTC.
+        keep: Lines to keep in any case, so that a late edge need not fetch everything.
+    """
+    safe = head.head_rev - keep
+    for edge in edges:
+        if edge.lease_until is None or edge.lease_until <= now:
+            continue
+        safe = min(safe, edge.acked_rev if edge.epoch == head.epoch else 0)
+    return max(head.compacted_rev, safe)
+
+
+def space_of(changes: Iterable[Change], head: Head, *, dimension: int) -> tuple[str, str]:
+    """Check templates before they are published; return the space of the view afterwards.
+
+    Args:
+        changes: What is to be published.
+        head: The view.
+        dimension: Values in a vector.
+
+    Returns:
+        Model id and transform id; those of the first template when the view had none.
+
+    Raises:
+        TemplateRefused: A template is not a unit vector of its dimension.
+        SpaceRefused: A template is of another space.
+    """
+    space = (head.model_id, head.transform_id)
+    for change in changes:
+        if not isinstance(change, PutTemplate):
+            continue
+        template = change.template
+        check(template.vector, dimension=dimension)
+        if not space[0]:
+            space = (template.model_id, template.transform_id)
+        if (template.model_id, template.transform_id) != space:
+            raise SpaceRefused(f"{template.model_id} / {template.transform_id}, not {space}")
+    return space

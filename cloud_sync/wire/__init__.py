@@ -1,0 +1,27 @@
+"""The only place where domain values become protobuf and come back."""
+
+from cloud_sync.wire.gallery import (
+    request_from_proto,
+    request_to_proto,
+    response_from_proto,
+    response_to_proto,
+)
+from cloud_sync.wire.primitive import WireBroken
+from cloud_sync.wire.taps import (
+    batch_from_proto,
+    batch_to_proto,
+    receipt_from_proto,
+    receipt_to_proto,
+)
+
+__all__ = [
+    "WireBroken",
+    "batch_from_proto",
+    "batch_to_proto",
+    "receipt_from_proto",
+    "receipt_to_proto",
+    "request_from_proto",
+    "request_to_proto",
+    "response_from_proto",
+    "response_to_proto",
+]
