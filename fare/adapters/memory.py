@@ -1,10 +1,9 @@
 """The ports of fare in memory: for tests, demonstrations and as the oracle of the others."""
 
 import threading
-from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -12,9 +11,8 @@ from fare.account import Account
 from fare.charge import OPEN, Charge, State
 from fare.decision import Decision
 from fare.feed import PlacedTap
-from fare.ledger import MONEY_BOOK, AlreadyPosted, Entry, EntryConflict, Posted, receivable, wallet
+from fare.ledger import MONEY_BOOK, AlreadyPosted, Entry, EntryConflict, Posted
 from fare.money import Money
-from fare.statement import Balance, Overview, RiderStatement, TripLine, folded
 from fare.tap import Tap
 
 
@@ -56,7 +54,7 @@ class MemoryLedger:
 
 
 @dataclass(slots=True)
-class _Content:
+class Content:
     """Everything stored; values are immutable, so a copy of the containers is a snapshot."""
 
     cursor: int = 0
@@ -66,8 +64,9 @@ class _Content:
     charges: dict[UUID, Charge] = field(default_factory=dict)
     entries: dict[UUID, Entry] = field(default_factory=dict)
 
-    def copy(self) -> "_Content":
-        return _Content(
+    def copy(self) -> "Content":
+        """Return a content that can change without changing this one."""
+        return Content(
             self.cursor,
             {tap_id: list(taps) for tap_id, taps in self.taps.items()},
             dict(self.accounts),
@@ -78,7 +77,7 @@ class _Content:
 
 
 class _Taps:
-    def __init__(self, content: _Content) -> None:
+    def __init__(self, content: Content) -> None:
         self._content = content
 
     def lock_cursor(self) -> int:
@@ -102,7 +101,7 @@ class _Taps:
 
 
 class _Accounts:
-    def __init__(self, content: _Content) -> None:
+    def __init__(self, content: Content) -> None:
         self._accounts = content.accounts
 
     def lock(self, rider_ref: UUID) -> Account:
@@ -117,7 +116,7 @@ class _Accounts:
 
 
 class _Decisions:
-    def __init__(self, content: _Content) -> None:
+    def __init__(self, content: Content) -> None:
         self._decisions = content.decisions
 
     def in_force(self, rider_ref: UUID) -> Sequence[Decision]:
@@ -131,7 +130,7 @@ class _Decisions:
 
 
 class _Charges:
-    def __init__(self, content: _Content) -> None:
+    def __init__(self, content: Content) -> None:
         self._charges = content.charges
 
     def of_rider(self, rider_ref: UUID) -> Sequence[Charge]:
@@ -151,7 +150,7 @@ class _Charges:
 
 
 class _MemoryTransaction:
-    def __init__(self, content: _Content) -> None:
+    def __init__(self, content: Content) -> None:
         self.taps = _Taps(content)
         self.accounts = _Accounts(content)
         self.decisions = _Decisions(content)
@@ -163,7 +162,7 @@ class MemoryStore:
     """A `Store` that keeps everything until the process ends; one transaction at a time."""
 
     def __init__(self) -> None:
-        self._content = _Content()
+        self._content = Content()
         self._lock = threading.Lock()
 
     @contextmanager
@@ -174,80 +173,9 @@ class MemoryStore:
             yield _MemoryTransaction(content)
             self._content = content
 
-    def content(self) -> _Content:
-        """Return what is committed; for `MemoryStatements`."""
+    def content(self) -> Content:
+        """Return what is committed; to read from, never to change."""
         return self._content
-
-
-class MemoryStatements:
-    """`Statements` of a `MemoryStore`."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-
-    def rider(self, rider_ref: UUID, *, limit: int = 50) -> RiderStatement:
-        """Return a rider's newest trips."""
-        content = self._store.content()
-        ledger = MemoryLedger(content.entries)
-        lines = [
-            _line(content, decisions[-1])
-            for decisions in content.decisions.values()
-            if decisions[-1].verdict.rider_ref == rider_ref
-        ]
-        lines.sort(key=lambda line: line.decision.ridden, reverse=True)
-        return RiderStatement(
-            rider_ref=rider_ref,
-            means=content.accounts.get(rider_ref, Account(rider_ref)).means,
-            wallet=-ledger.balance(wallet(rider_ref)),
-            owed=ledger.balance(receivable(rider_ref)),
-            trips=tuple(lines[:limit]),
-        )
-
-    def trip(self, trip_id: UUID) -> Sequence[TripLine]:
-        """Return every decision of a trip, oldest first."""
-        content = self._store.content()
-        return tuple(
-            replace(line, charges=tuple(c for c in line.charges if c.number == decision.number))
-            for decision in content.decisions.get(trip_id, [])
-            for line in [_line(content, decision)]
-        )
-
-    def overview(self, *, recent: int = 20) -> Overview:
-        """Return the operator's figures."""
-        content = self._store.content()
-        last = [decisions[-1] for decisions in content.decisions.values()]
-        newest = sorted(last, key=lambda d: (d.decided_time, d.ridden), reverse=True)
-        return Overview(
-            taps=sum(len(taps) for taps in content.taps.values()),
-            cursor=content.cursor,
-            trips=tuple(sorted(Counter(d.verdict.outcome.value for d in last).items())),
-            charges=_by_state(content.charges.values()),
-            balances=_balances(content.entries.values()),
-            recent_trips=tuple(_line(content, decision) for decision in newest[:recent]),
-            recent_entries=tuple(MemoryLedger(content.entries).entries(limit=recent)),
-        )
-
-
-def _line(content: _Content, decision: Decision) -> TripLine:
-    charges = [c for c in content.charges.values() if c.trip_id == decision.verdict.trip_id]
-    return TripLine(decision, tuple(sorted(charges, key=lambda c: c.seq)))
-
-
-def _by_state(charges: Collection[Charge]) -> tuple[tuple[str, int, Money], ...]:
-    counts = Counter(charge.state.value for charge in charges)
-    return tuple(
-        (state, count, Money(sum(c.amount.minor_units for c in charges if c.state == state)))
-        for state, count in sorted(counts.items())
-    )
-
-
-def _balances(entries: Collection[Entry]) -> tuple[Balance, ...]:
-    sums: defaultdict[str, int] = defaultdict(int)
-    for entry in entries:
-        for posting in entry.postings:
-            if entry.book == MONEY_BOOK:
-                sums[folded(posting.account)] += posting.amount.minor_units
-    return tuple(Balance(account, Money(total)) for account, total in sorted(sums.items()))
 
 
 class MemoryTapFeed:
