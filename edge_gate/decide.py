@@ -1,0 +1,115 @@
+"""The evidence of one approach in, Grant or Deny out; no I/O, no clock, no state.
+
+Every rule that can refuse a face stands in this file, in the order in which it is asked.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from cloud_sync.lease import Anchor, Lease, is_usable
+from edge_gate.moment import Moment
+from edge_gate.reason import Deny, DenyReason
+from edge_gate.search import Candidates
+
+
+@dataclass(frozen=True, slots=True)
+class DecideConfig:
+    """What a face must show beyond the threshold, which belongs to the gallery."""
+
+    margin_min: float = 0.03
+    """Least difference between the first and the second rider's cosine, 0 to 1. Look-alikes and
+    twins are what it stops; see models/README.md for what it costs."""
+    live_min: float = 0.35
+    """Least fused liveness, 0 to 1; below is a presentation attack. Weak evidence by itself:
+    the model card has its error rates."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: One is out of range.
+        """
+        if not (0 <= self.margin_min <= 1 and 0 <= self.live_min <= 1):
+            raise ValueError(f"out of range: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a station's gallery is worth at this moment; made anew at each change of it."""
+
+    size: int
+    """Templates held in the gallery's space."""
+    foreign: int
+    """Templates received but refused, because they are of another space."""
+    threshold: float | None
+    """Least cosine for this size and target FPIR, -1 to 1; None if a face alone may not open at
+    this size."""
+    lease: Lease
+    """Until when the gallery may be trusted without word from the cloud."""
+    anchor: Anchor | None = None
+    """The cloud's time when last heard in this process, which the lease is held against."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that the frames of one person gave."""
+
+    candidates: Candidates
+    """The best two riders for the fused probe."""
+    live: float
+    """Fused liveness, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """This rider may pass."""
+
+    rider_ref: UUID
+    score: float
+    """Cosine of the fused probe with the rider's template."""
+    margin: float
+    """Distance to the second rider; the score itself where there is no second."""
+
+
+Decision = Grant | Deny
+
+
+def closed(standing: Standing, now: Moment) -> Deny | None:
+    """Return why no face at all may be decided on this gallery; None if one may.
+
+    Asked before anybody is embedded: where the answer is known, no embedding is made.
+    """
+    leased = is_usable(standing.lease, standing.anchor, wall=now.wall, monotonic_s=now.mono_s)
+    if not leased:
+        return Deny(DenyReason.GALLERY_STALE)
+    if standing.size == 0:
+        return Deny(DenyReason.SPACE_MISMATCH if standing.foreign else DenyReason.GALLERY_EMPTY)
+    if standing.threshold is None:
+        return Deny(DenyReason.GALLERY_TOO_LARGE)
+    return None
+
+
+def decide(
+    evidence: Evidence, standing: Standing, *, now: Moment, config: DecideConfig
+) -> Decision:
+    """Grant the best rider, or say why not.
+
+    Args:
+        evidence: Of one person.
+        standing: Of the gallery that was searched.
+        now: By both clocks; the lease is held against them.
+        config: Margin and liveness.
+    """
+    shut = closed(standing, now)
+    if shut is not None:
+        return shut
+    assert standing.threshold is not None
+    if evidence.live < config.live_min:
+        return Deny(DenyReason.PRESENTATION_ATTACK)
+    scores = evidence.candidates.scores
+    if not scores or scores[0] < standing.threshold:
+        return Deny(DenyReason.NOT_RECOGNISED)
+    margin = scores[0] - scores[1] if len(scores) > 1 else scores[0]
+    if margin < config.margin_min:
+        return Deny(DenyReason.AMBIGUOUS)
+    return Grant(evidence.candidates.riders[0], scores[0], margin)
