@@ -1,0 +1,302 @@
+"""The station views in PostgreSQL, schema `cloud_sync`.
+
+Transactions are READ COMMITTED; whoever writes to a view holds its row, and a page of the log is
+read in one statement together with the revision it was compacted to.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from cloud_sync.adapters.publish import (
+    DIMENSION,
+    VIEW_CHANNEL,
+    announce,
+    head_of,
+    publish,
+    stations,
+)
+from cloud_sync.adapters.tables import (
+    EDGE_NODE,
+    HISTORY,
+    VIEW,
+    VIEW_ITEM,
+    VIEW_LOG,
+    VIEW_QUARANTINE,
+)
+from cloud_sync.content import unpack
+from cloud_sync.gallery import (
+    Change,
+    DropKey,
+    DropTemplate,
+    IssuerKey,
+    PutKey,
+    PutTemplate,
+    Template,
+)
+from cloud_sync.view import (
+    EdgeNode,
+    EdgeStanding,
+    Head,
+    HistoryGone,
+    Line,
+    Page,
+    ViewLogFailed,
+    Whole,
+    compactable,
+    page,
+)
+
+__all__ = ["VERSIONS", "PostgresViewLog", "publish", "stations"]
+
+VERSIONS = Path(__file__).parent / "migrations" / "versions"
+"""This package's Alembic revisions, for `database.migrate(engine, "cloud_sync", VERSIONS)`."""
+
+# The WAL's file name holds the timeline at once after a promotion; the control file only after
+# the next checkpoint.
+_HISTORY_NOW = sa.text("""
+SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
+    ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer AS timeline,
+    h.system_identifier AS known_identifier, h.timeline AS known_timeline
+FROM (SELECT 1) AS one LEFT JOIN cloud_sync.history AS h ON true
+""")
+
+
+class PostgresViewLog:
+    """All stations' views and the edges that follow them."""
+
+    def __init__(self, engine: sa.Engine, *, dimension: int = DIMENSION) -> None:
+        """Take an engine on a migrated database.
+
+        Args:
+            engine: The database.
+            dimension: Values in a template's vector.
+        """
+        self._engine = engine
+        self._dimension = dimension
+
+    def publish(self, station_ids: Iterable[str], changes: Sequence[Change]) -> None:
+        """Add changes to the views of some stations, in one transaction."""
+        with self._begun() as connection:
+            publish(connection, station_ids, changes, dimension=self._dimension)
+
+    def admit(self, node: EdgeNode, now: datetime) -> None:
+        """Let an edge follow its station's view; the view is made when it is the first."""
+        row = {
+            "edge_id": node.edge_id,
+            "station_id": node.station_id,
+            "public_key": node.public_key,
+            "admitted_at": now,
+            "acked_rev": 0,
+        }
+        changed = {name: row[name] for name in ("station_id", "public_key")}
+        with self._begun() as connection:
+            made = sa.text(
+                "INSERT INTO cloud_sync.view (station_id) VALUES (:station) ON CONFLICT DO NOTHING"
+            )
+            connection.execute(made, {"station": node.station_id})
+            insert = pg.insert(EDGE_NODE).values(row)
+            connection.execute(
+                insert.on_conflict_do_update(index_elements=[EDGE_NODE.c.edge_id], set_=changed)
+            )
+
+    def edge(self, edge_id: str) -> EdgeNode | None:
+        """Return an admitted edge."""
+        with self._begun() as connection:
+            query = sa.select(EDGE_NODE).where(EDGE_NODE.c.edge_id == edge_id)
+            row = connection.execute(query).one_or_none()
+        return None if row is None else EdgeNode(row.edge_id, row.station_id, row.public_key)
+
+    def edges(self, station_id: str) -> tuple[EdgeStanding, ...]:
+        """Return what is known of the station's edges."""
+        with self._begun() as connection:
+            return _edges(connection, station_id)
+
+    def head(self, station_id: str) -> Head | None:
+        """Return where a view stands; a cloud that lost history starts its new epoch here."""
+        with self._begun() as connection:
+            _settle_history(connection)
+            return _head(connection, station_id)
+
+    def read(self, station_id: str, epoch: UUID, from_rev: int, limit: int) -> Page:
+        """Return up to `limit` lines after a revision."""
+        with self._begun() as connection:
+            connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            head = _head(connection, station_id)
+            if head is None or head.epoch != epoch or from_rev < head.compacted_rev:
+                raise HistoryGone(f"{station_id} does not reach back to {from_rev}")
+            rows = connection.execute(_lines(station_id, from_rev, limit)).all()
+        return page([_line(row) for row in rows], from_rev)
+
+    def whole(self, station_id: str) -> Whole:
+        """Return the view as it stands, of one moment."""
+        with self._begun() as connection:
+            connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            head = _head(connection, station_id)
+            if head is None:
+                raise HistoryGone(f"no view of {station_id}")
+            query = sa.select(VIEW_ITEM).where(VIEW_ITEM.c.station_id == station_id)
+            rows = connection.execute(query.order_by(VIEW_ITEM.c.item_key)).all()
+        hashes = tuple(row.content_hash for row in rows)
+        return Whole(head.epoch, head.head_rev, tuple(_put(row) for row in rows), hashes)
+
+    def acknowledge(self, edge_id: str, epoch: UUID, rev: int, now: datetime) -> None:
+        """Note what an edge holds durably."""
+        values = {"epoch": epoch, "acked_rev": rev, "acked_at": now}
+        with self._begun() as connection:
+            connection.execute(
+                sa.update(EDGE_NODE).where(EDGE_NODE.c.edge_id == edge_id).values(values)
+            )
+
+    def offer_lease(self, edge_id: str, until: datetime) -> Head:
+        """Note a lease durably before it is sent, and return the head it is valid for."""
+        with self._begun() as connection:
+            latest = sa.func.greatest(EDGE_NODE.c.lease_until, until)
+            station = connection.execute(
+                sa.update(EDGE_NODE)
+                .where(EDGE_NODE.c.edge_id == edge_id)
+                .values(lease_until=latest)
+                .returning(EDGE_NODE.c.station_id)
+            ).scalar_one_or_none()
+            head = _head(connection, station) if station is not None else None
+        if head is None:
+            raise HistoryGone(f"{edge_id} is no longer admitted")
+        return head
+
+    def quarantine(self, station_id: str, content_hash: bytes, detail: str, now: datetime) -> None:
+        """Keep an item from all edges of a station: it is sent as a drop from now on."""
+        with self._begun() as connection:
+            query = sa.select(VIEW_ITEM).where(
+                VIEW_ITEM.c.station_id == station_id, VIEW_ITEM.c.content_hash == content_hash
+            )
+            row = connection.execute(query.with_for_update()).first()
+            if row is None:
+                return
+            publish(connection, (station_id,), (_dropped(row.item_key),), dimension=self._dimension)
+            kept = {
+                "station_id": station_id,
+                "content_hash": content_hash,
+                "item_key": row.item_key,
+                "body": row.body,
+                "detail": detail,
+                "quarantined_at": now,
+            }
+            connection.execute(pg.insert(VIEW_QUARANTINE).values(kept).on_conflict_do_nothing())
+
+    def compact(self, station_id: str, now: datetime, *, keep: int) -> int:
+        """Forget lines that no edge with a lease needs; return the new compacted revision."""
+        with self._begun() as connection:
+            row = connection.execute(
+                sa.select(VIEW).where(VIEW.c.station_id == station_id).with_for_update()
+            ).one()
+            head = head_of(row)
+            safe = compactable(head, _edges(connection, station_id), now, keep=keep)
+            connection.execute(
+                sa.delete(VIEW_LOG).where(
+                    VIEW_LOG.c.station_id == station_id, VIEW_LOG.c.rev <= safe
+                )
+            )
+            connection.execute(
+                sa.update(VIEW).where(VIEW.c.station_id == station_id).values(compacted_rev=safe)
+            )
+        return safe
+
+    def renew_epoch(self, station_id: str, epoch: UUID) -> None:
+        """Start a new history: every edge takes a snapshot."""
+        with self._begun() as connection:
+            connection.execute(
+                sa.update(VIEW).where(VIEW.c.station_id == station_id).values(epoch=epoch)
+            )
+            announce(connection, VIEW_CHANNEL, station_id)
+
+    @contextmanager
+    def _begun(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.SQLAlchemyError as problem:
+            raise ViewLogFailed(str(problem)) from problem
+
+
+def _head(connection: sa.Connection, station_id: str) -> Head | None:
+    row = connection.execute(sa.select(VIEW).where(VIEW.c.station_id == station_id)).one_or_none()
+    return None if row is None else head_of(row)
+
+
+def _edges(connection: sa.Connection, station_id: str) -> tuple[EdgeStanding, ...]:
+    rows = connection.execute(sa.select(EDGE_NODE).where(EDGE_NODE.c.station_id == station_id))
+    return tuple(
+        EdgeStanding(row.edge_id, row.epoch, row.acked_rev, row.lease_until) for row in rows
+    )
+
+
+def _settle_history(connection: sa.Connection) -> None:
+    """Start a new epoch everywhere when this is not the cluster or timeline known so far.
+
+    A restored backup and a promoted standby may both lack revisions that edges have seen, and
+    would give the same numbers to other content.
+    """
+    row = connection.execute(_HISTORY_NOW).one()
+    if (row.system_identifier, row.timeline) == (row.known_identifier, row.known_timeline):
+        return
+    values = {"id": 1, "system_identifier": row.system_identifier, "timeline": row.timeline}
+    insert = pg.insert(HISTORY).values(values)
+    connection.execute(
+        insert.on_conflict_do_update(index_elements=[HISTORY.c.id], set_=values),
+    )
+    connection.execute(sa.update(VIEW).values(epoch=sa.func.gen_random_uuid()))
+
+
+def _lines(station_id: str, from_rev: int, limit: int) -> sa.Select[Any]:
+    """Select log lines with the content that stands at the very revision of the line, if any."""
+    content = sa.and_(
+        VIEW_ITEM.c.station_id == VIEW_LOG.c.station_id,
+        VIEW_ITEM.c.item_key == VIEW_LOG.c.item_key,
+        VIEW_ITEM.c.rev == VIEW_LOG.c.rev,
+    )
+    return (
+        sa.select(VIEW_LOG.c.rev.label("log_rev"), VIEW_LOG.c.is_drop, VIEW_LOG.c.item_key)
+        .add_columns(
+            VIEW_ITEM.c.version,
+            VIEW_ITEM.c.model_id,
+            VIEW_ITEM.c.transform_id,
+            VIEW_ITEM.c.body,
+            VIEW_ITEM.c.expires,
+        )
+        .select_from(VIEW_LOG.outerjoin(VIEW_ITEM, content))
+        .where(VIEW_LOG.c.station_id == station_id, VIEW_LOG.c.rev > from_rev)
+        .order_by(VIEW_LOG.c.rev)
+        .limit(limit)
+    )
+
+
+def _line(row: sa.Row[Any]) -> Line:
+    if row.is_drop:
+        return Line(row.log_rev, _dropped(row.item_key))
+    return Line(row.log_rev, None if row.body is None else _put(row))
+
+
+def _put(row: sa.Row[Any]) -> Change:
+    if row.item_key[:1] == b"k":
+        return PutKey(IssuerKey(int.from_bytes(row.item_key[1:], "big"), row.body))
+    template = Template(
+        UUID(bytes=row.item_key[1:]),
+        row.version,
+        row.model_id,
+        row.transform_id,
+        unpack(row.body),
+        row.expires,
+    )
+    return PutTemplate(template)
+
+
+def _dropped(item_key: bytes) -> Change:
+    if item_key[:1] == b"k":
+        return DropKey(int.from_bytes(item_key[1:], "big"))
+    return DropTemplate(UUID(bytes=item_key[1:]))

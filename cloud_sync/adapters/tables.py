@@ -1,0 +1,126 @@
+"""The tables of schema `cloud_sync`, as its migrations make them; written by this package alone."""
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData(schema="cloud_sync")
+
+_TIME = sa.DateTime(timezone=True)
+
+HISTORY = sa.Table(
+    "history",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("system_identifier", sa.Text, nullable=False),
+    sa.Column("timeline", sa.Integer, nullable=False),
+)
+
+VIEW = sa.Table(
+    "view",
+    METADATA,
+    sa.Column("station_id", sa.Text, primary_key=True),
+    sa.Column("epoch", sa.Uuid, nullable=False),
+    sa.Column("head_rev", sa.BigInteger, nullable=False),
+    sa.Column("compacted_rev", sa.BigInteger, nullable=False),
+    sa.Column("lease_s", sa.Integer, nullable=False),
+    sa.Column("model_id", sa.Text, nullable=False),
+    sa.Column("transform_id", sa.Text, nullable=False),
+)
+
+VIEW_LOG = sa.Table(
+    "view_log",
+    METADATA,
+    sa.Column("station_id", sa.Text, primary_key=True),
+    sa.Column("rev", sa.BigInteger, primary_key=True),
+    sa.Column("item_key", sa.LargeBinary, nullable=False),
+    sa.Column("is_drop", sa.Boolean, nullable=False),
+    sa.Column("content_hash", sa.LargeBinary, nullable=False),
+)
+
+VIEW_ITEM = sa.Table(
+    "view_item",
+    METADATA,
+    sa.Column("station_id", sa.Text, primary_key=True),
+    sa.Column("item_key", sa.LargeBinary, primary_key=True),
+    sa.Column("rev", sa.BigInteger, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("model_id", sa.Text, nullable=False),
+    sa.Column("transform_id", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("expires", _TIME),
+    sa.Column("content_hash", sa.LargeBinary, nullable=False),
+)
+
+VIEW_QUARANTINE = sa.Table(
+    "view_quarantine",
+    METADATA,
+    sa.Column("station_id", sa.Text, primary_key=True),
+    sa.Column("content_hash", sa.LargeBinary, primary_key=True),
+    sa.Column("item_key", sa.LargeBinary, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("quarantined_at", _TIME, nullable=False),
+)
+
+EDGE_NODE = sa.Table(
+    "edge_node",
+    METADATA,
+    sa.Column("edge_id", sa.Text, primary_key=True),
+    sa.Column("station_id", sa.Text, nullable=False),
+    sa.Column("public_key", sa.LargeBinary, nullable=False),
+    sa.Column("admitted_at", _TIME, nullable=False),
+    sa.Column("epoch", sa.Uuid),
+    sa.Column("acked_rev", sa.BigInteger, nullable=False),
+    sa.Column("acked_at", _TIME),
+    sa.Column("lease_until", _TIME),
+)
+
+OUTBOX = sa.Table(
+    "outbox",
+    METADATA,
+    sa.Column("outbox_id", sa.Uuid, primary_key=True),
+    sa.Column("edge_id", sa.Text, nullable=False),
+    sa.Column("durable_seq", sa.BigInteger, nullable=False),
+)
+
+TAP_HEAD = sa.Table(
+    "tap_head",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("position", sa.BigInteger, nullable=False),
+)
+
+
+def _tap_columns() -> tuple[sa.Column[object], ...]:
+    return (
+        sa.Column("tap_id", sa.Uuid, nullable=False),
+        sa.Column("edge_id", sa.Text, nullable=False),
+        sa.Column("outbox_id", sa.Uuid, nullable=False),
+        sa.Column("seq", sa.BigInteger, nullable=False),
+        sa.Column("prev_hash", sa.LargeBinary, nullable=False),
+        sa.Column("hash", sa.LargeBinary, nullable=False),
+        sa.Column("signature", sa.LargeBinary, nullable=False),
+        sa.Column("rider_ref", sa.Uuid, nullable=False),
+        sa.Column("station_id", sa.Text, nullable=False),
+        sa.Column("lane_id", sa.Text, nullable=False),
+        sa.Column("direction", sa.Text, nullable=False),
+        sa.Column("medium", sa.Text, nullable=False),
+        sa.Column("tap_time", _TIME, nullable=False),
+        sa.Column("clock_error_ms", sa.BigInteger, nullable=False),
+        sa.Column("model_id", sa.Text, nullable=False),
+        sa.Column("score_e4", sa.Integer, nullable=False),
+        sa.Column("code_id", sa.LargeBinary, nullable=False),
+        sa.Column("received_at", _TIME, nullable=False),
+    )
+
+
+TAP = sa.Table(
+    "tap", METADATA, sa.Column("position", sa.BigInteger, primary_key=True), *_tap_columns()
+)
+
+TAP_QUARANTINE = sa.Table(
+    "tap_quarantine",
+    METADATA,
+    sa.Column("arrival", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("blemish", sa.Text, nullable=False),
+    *_tap_columns(),
+)
