@@ -5,6 +5,7 @@
 
 import tomllib
 from dataclasses import dataclass
+from datetime import date, datetime
 from importlib.resources import files
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -77,7 +78,8 @@ def _stations(rows: list[dict[str, Any]]) -> dict[str, Station]:
 
 
 def _line(row: dict[str, Any]) -> Line:
-    return Line(row["id"], row["name"], row["colour"], tuple(row["stations"]), tuple(row["metres"]))
+    metres = tuple(_whole(each) for each in row["metres"])
+    return Line(row["id"], row["name"], row["colour"], tuple(row["stations"]), metres)
 
 
 def _tariff(document: dict[str, Any]) -> Tariff:
@@ -89,12 +91,34 @@ def _tariff(document: dict[str, Any]) -> Tariff:
 
 
 def _version(row: dict[str, Any], currency: str) -> TariffVersion:
+    until = row.get("valid_until")
     return TariffVersion(
         version=row["version"],
-        valid_from=row["valid_from"],
-        valid_until=row.get("valid_until"),
-        bands=tuple(Band(b["up_to_m"], Money(b["minor_units"], currency)) for b in row["bands"]),
-        step_m=row["beyond"]["step_m"],
-        step_amount=Money(row["beyond"]["minor_units"], currency),
-        same_station=Money(row["same_station_minor_units"], currency),
+        valid_from=_day(row["valid_from"]),
+        valid_until=None if until is None else _day(until),
+        bands=tuple(
+            Band(_whole(band["up_to_m"]), _money(band, "minor_units", currency))
+            for band in row["bands"]
+        ),
+        step_m=_whole(row["beyond"]["step_m"]),
+        step_amount=_money(row["beyond"], "minor_units", currency),
+        same_station=_money(row, "same_station_minor_units", currency),
     )
+
+
+def _money(row: dict[str, Any], key: str, currency: str) -> Money:
+    return Money(_whole(row[key]), currency)
+
+
+def _whole(value: object) -> int:
+    """Let no float into metres or money: TOML tells 200 from 200.0, and so do the books."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is no whole number")
+    return value
+
+
+def _day(value: object) -> date:
+    """Take a day only: Python counts moments among the days, and they have zones of their own."""
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise TypeError(f"{value!r} is no day")
+    return value

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from fare.network import Network, Path
+from fare.network import Leg, Network, Path
 from fare.price import PricedTrip
 from fare.tariff import Tariff
 
@@ -92,8 +92,13 @@ def _way(network: Network, path: Path) -> list[str]:
     ride = [f"  {path.metres:,} m on the shortest way"]
     for leg in network.legs(path):
         ends = f"{_named(network, leg.stations[0])} to {_named(network, leg.stations[-1])}"
-        ride.append(f"  {leg.line.name}: {ends}, {leg.metres:,} m, {len(leg.stations) - 1} stops")
+        ride.append(f"  {leg.line.name}: {ends}, {leg.metres:,} m, {_stops(leg)}")
     return ride
+
+
+def _stops(leg: Leg) -> str:
+    stops = len(leg.stations) - 1
+    return f"{stops} stop" if stops == 1 else f"{stops} stops"
 
 
 def _named(network: Network, station_id: str) -> str:
