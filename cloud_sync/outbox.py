@@ -25,6 +25,14 @@ class OutboxInUse(OutboxFailed):
     """Another process holds this outbox; two writers would fork the chain."""
 
 
+class OutboxForked(Exception):
+    """The cloud holds more of this outbox than the outbox itself.
+
+    It lost its end, or is an old copy. Call `renew`; going on would give a place in the sequence
+    to two different taps.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class SealedTap:
     """A tap in its place in one outbox."""
@@ -68,6 +76,8 @@ class Outbox(Protocol):
     def append(self, tap: Tap) -> SealedTap:
         """Seal and store a tap; on return it survives a power cut.
 
+        What raises is not stored, and does not appear later.
+
         Raises:
             OutboxFailed: It is not stored.
         """
@@ -77,12 +87,43 @@ class Outbox(Protocol):
         """Return up to `limit` taps not yet acknowledged, oldest first."""
         ...
 
-    def acknowledge(self, up_to_seq: int) -> None:
-        """Note that the cloud holds everything up to and with `up_to_seq`; nothing is deleted."""
+    def acknowledge(self, outbox_id: UUID, up_to_seq: int) -> None:
+        """Note that the cloud holds everything up to and with `up_to_seq`; nothing is deleted.
+
+        Args:
+            outbox_id: Of the taps that were sent. Nothing is noted when the outbox has begun
+                another history since: the same places now hold other taps.
+            up_to_seq: The last place that the cloud holds without a gap.
+
+        Raises:
+            OutboxForked: That is beyond the last tap; nothing is noted.
+            OutboxFailed: The disk did not take it; asking again is harmless.
+        """
         ...
 
-    def rewind(self, from_seq: int) -> None:
-        """Offer everything from `from_seq` again: the cloud lost a suffix."""
+    def rewind(self, outbox_id: UUID, from_seq: int) -> None:
+        """Offer everything from `from_seq` again, as far as it is kept: the cloud lost a suffix.
+
+        Args:
+            outbox_id: As the cloud named it; of another history nothing is offered.
+            from_seq: The first place that the cloud misses.
+
+        Raises:
+            OutboxFailed: The disk did not take it.
+        """
+        ...
+
+    def renew(self, why: str) -> UUID:
+        """Close this history and begin another; return the new outbox id.
+
+        Taps that wait for acknowledgement open the new one, under their own tap ids.
+
+        Args:
+            why: For the log.
+
+        Raises:
+            OutboxFailed: The disk did not take it; the old history goes on.
+        """
         ...
 
     def since(self, seq: int, limit: int) -> Sequence[SealedTap]:

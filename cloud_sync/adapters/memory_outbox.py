@@ -5,9 +5,9 @@ It is not durable, so no gate in service may use it.
 
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid5
 
-from cloud_sync.outbox import GENESIS, OutboxFailed, SealedTap
+from cloud_sync.outbox import GENESIS, OutboxFailed, OutboxForked, SealedTap
 from cloud_sync.signing import NodeKey, seal
 from fare.tap import Tap
 
@@ -42,18 +42,32 @@ class MemoryOutbox:
         """Return up to `limit` taps not yet acknowledged."""
         return self.since(self._acknowledged, limit)
 
-    def acknowledge(self, up_to_seq: int) -> None:
+    def acknowledge(self, outbox_id: UUID, up_to_seq: int) -> None:
         """Note what the cloud holds."""
         self._refuse_if_full()
+        if outbox_id != self.outbox_id:
+            return
         if up_to_seq > self._seq:
-            raise ValueError(f"acknowledged {up_to_seq}, but only {self._seq} exist")
+            raise OutboxForked(f"acknowledged {up_to_seq}, but only {self._seq} exist")
         self._acknowledged = max(self._acknowledged, up_to_seq)
 
-    def rewind(self, from_seq: int) -> None:
+    def rewind(self, outbox_id: UUID, from_seq: int) -> None:
         """Offer everything from `from_seq` again, as far as it is kept."""
         self._refuse_if_full()
+        if outbox_id != self.outbox_id:
+            return
         first = self._kept[0].seq if self._kept else self._seq + 1
         self._acknowledged = min(self._acknowledged, max(from_seq, first) - 1)
+
+    def renew(self, why: str) -> UUID:  # noqa: ARG002  # no log here
+        """Begin another history with what was pending."""
+        self._refuse_if_full()
+        pending = self.pending(self._seq)
+        self.outbox_id = uuid5(self.outbox_id, "renewed")
+        self._kept, self._seq, self._head, self._acknowledged = [], 0, GENESIS, 0
+        for sealed in pending:
+            self.append(sealed.tap)
+        return self.outbox_id
 
     def since(self, seq: int, limit: int) -> Sequence[SealedTap]:
         """Return up to `limit` kept taps above `seq`."""
