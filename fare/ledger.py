@@ -6,7 +6,7 @@ trips, banks or SQL.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID, uuid5
@@ -86,6 +86,10 @@ class Entry:
         if any(sums.values()):
             raise Unbalanced(f"{self.kind} {self.reference}: sums to {dict(sums)}")
 
+    def repeats(self, other: "Entry") -> bool:
+        """Tell whether both book the same; a retry may come with a later clock reading."""
+        return replace(self, event_time=other.event_time) == other
+
 
 @dataclass(frozen=True, slots=True)
 class Posted:
@@ -94,7 +98,7 @@ class Posted:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyPosted:
-    """The same entry was booked before; nothing changed."""
+    """The same entry was booked before; nothing changed, the first event time stands."""
 
 
 class Ledger(Protocol):

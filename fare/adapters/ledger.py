@@ -48,8 +48,8 @@ class PostgresLedger:
         return Posted()
 
     def _again(self, entry: Entry) -> AlreadyPosted:
-        known = read_entries(self._connection, ENTRY.c.entry_id == entry.entry_id, limit=1)
-        if known != (entry,):
+        (known,) = read_entries(self._connection, ENTRY.c.entry_id == entry.entry_id, limit=1)
+        if not entry.repeats(known):
             raise EntryConflict(f"{entry.kind} {entry.reference} is booked with other content")
         return AlreadyPosted()
 

@@ -28,7 +28,7 @@ class MemoryLedger:
         if known is None:
             self._entries[entry.entry_id] = entry
             return Posted()
-        if known != entry:
+        if not entry.repeats(known):
             raise EntryConflict(f"{entry.kind} {entry.reference} is booked with other content")
         return AlreadyPosted()
 

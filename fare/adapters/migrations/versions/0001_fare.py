@@ -162,7 +162,7 @@ CREATE CONSTRAINT TRIGGER posting_balanced AFTER INSERT ON fare.posting
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fare.refuse_imbalance();
 CREATE CONSTRAINT TRIGGER wallet_covered AFTER INSERT ON fare.posting
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-    WHEN (NEW.account LIKE 'rider:%:wallet' AND NEW.minor_units > 0)
+    WHEN (NEW.account LIKE 'rider\\:%\\:wallet' AND NEW.minor_units > 0)
     EXECUTE FUNCTION fare.refuse_overdraft();
 """
 
