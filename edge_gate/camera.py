@@ -1,4 +1,4 @@
-"""The camera port, and the slot that keeps only the newest frame."""
+"""The camera port; `edge_gate.adapters.capture` keeps only its newest frame."""
 
 from typing import Protocol
 
@@ -16,7 +16,7 @@ class Camera(Protocol):
         """Wait for the next frame; None at the end of a finite source.
 
         Raises:
-            CameraLost: The device is gone.
+            CameraLost: The device is gone; a later read tries to open it again.
         """
         ...
 
