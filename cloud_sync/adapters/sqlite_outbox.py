@@ -34,6 +34,29 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class SqliteConfig:
+    """How the file is kept."""
+
+    synchronous: Synchronous = "FULL"
+    """FULL waits for the disk at every commit. NORMAL lost acknowledged taps in three of four
+    simulated power cuts (reliability.md, section 0); it and OFF exist to show that."""
+    vfs: str = ""
+    """The SQLite VFS by name; empty for the usual one. Tests cut the power here."""
+    wal_pages: int = 1_000
+    """The WAL is copied into the file when it has this many pages, 1 to 100,000; a tap takes two
+    to three, so that one rider in some hundred waits a few milliseconds longer."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their ranges.
+
+        Raises:
+            ValueError: A value is out of range.
+        """
+        if not 1 <= self.wal_pages <= 100_000:
+            raise ValueError(f"out of range: {self}")
+
+
+@dataclass(frozen=True, slots=True)
 class Opening:
     """What was found when the file was opened last."""
 
@@ -65,8 +88,7 @@ class SqliteOutbox:
         key: NodeKey,
         *,
         new_id: Callable[[], UUID],
-        synchronous: Synchronous = "FULL",
-        vfs: str = "",
+        config: SqliteConfig | None = None,
         disk: Disk | None = None,
     ) -> None:
         """Open the file, prove it whole, or make it; all of that is durable before this returns.
@@ -75,8 +97,7 @@ class SqliteOutbox:
             path: The file; its folder is made if missing.
             key: The node's.
             new_id: Makes an outbox id when the file is made anew.
-            synchronous: `FULL` at a gate; others only to show that they lose taps.
-            vfs: The SQLite VFS; empty for the usual one.
+            config: How the file is kept.
             disk: Names; a recording one in the power-cut test.
 
         Raises:
@@ -86,8 +107,7 @@ class SqliteOutbox:
         self._path = path
         self._key = key
         self._new_id = new_id
-        self._synchronous: Synchronous = synchronous
-        self._vfs = vfs
+        self._config = config or SqliteConfig()
         self._disk = disk or Disk()
         self._lock = RLock()
         self._connection: apsw.Connection | None = None
@@ -328,7 +348,7 @@ class SqliteOutbox:
             damage: What is wrong, for log and report.
             last_seq: The last tap that was returned; what the file has beyond was refused.
         """
-        found = salvage(self._path, public_key=self._key.public_key, vfs=self._vfs)
+        found = salvage(self._path, public_key=self._key.public_key, vfs=self._config.vfs)
         salvaged = tuple(s for s in found if last_seq is None or s.seq <= last_seq)
         aside = self._provision([sealed.tap for sealed in salvaged])
         kept_as = aside.name if aside else ""
@@ -341,11 +361,19 @@ class SqliteOutbox:
         return replace(opening, set_aside=aside, damage=damage, salvaged=salvaged)
 
     def _connect(self) -> apsw.Connection:
-        return outbox_file.connect(self._path, vfs=self._vfs, synchronous=self._synchronous)
+        config = self._config
+        connection = outbox_file.connect(self._path, vfs=config.vfs, synchronous=config.synchronous)
+        connection.wal_autocheckpoint(config.wal_pages)
+        return connection
 
     def _provision(self, carried: Sequence[Tap]) -> Path | None:
         return outbox_file.provision(
-            self._path, self._new_id(), carried, key=self._key, vfs=self._vfs, disk=self._disk
+            self._path,
+            self._new_id(),
+            carried,
+            key=self._key,
+            vfs=self._config.vfs,
+            disk=self._disk,
         )
 
 
