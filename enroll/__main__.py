@@ -1,0 +1,207 @@
+"""`python -m enroll`: the rider app, its database, and an operator's look-alike pairs."""
+
+import argparse
+import logging
+import os
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import sqlalchemy as sa
+from fastapi import FastAPI
+
+from cloud_sync.adapters import postgres as cloud
+from cloud_sync.adapters.publish import publish, stations
+from enroll.adapters.postgres import VERSIONS, PostgresRiderStore, Views
+from enroll.code import CodeConfig, make_key
+from enroll.enrollment import Enrollment, EnrollmentConfig
+from enroll.lookalike import LookalikeConfig
+from enroll.photo import Assessor, PhotoConfig
+from enroll.store import StoreFailed
+from fare.adapters import database
+from fare.log import say, start_logging
+
+_LOG = logging.getLogger("enroll")
+_WELCOME_S = 1.0  # how soon a station that joins gets its keys and templates
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: Arguments without the program's name; those of the process by default.
+
+    Returns:
+        The exit status.
+    """
+    start_logging()
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    return command(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="enroll", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    serve = commands.add_parser("serve", help="the rider app and its API")
+    serve.add_argument("--listen", default="127.0.0.1:8080", help="host:port")
+    serve.add_argument("--pack", default="open", help="pack of models, as the gates use it")
+    serve.add_argument("--city", default="xian", help="a city shipped in fare/data, for names")
+    serve.add_argument(
+        "--accept-noncommercial", action="store_true", help="accept a pack's licence as it is"
+    )
+    serve.set_defaults(command=_serve)
+
+    migrate = commands.add_parser("migrate", help="bring the database to the newest version")
+    migrate.set_defaults(command=_migrate)
+
+    pairs = commands.add_parser("lookalikes", help="pairs of riders that wait for a decision")
+    pairs.set_defaults(command=_lookalikes)
+
+    clear = commands.add_parser("clear", help="let both faces of a look-alike pair work")
+    clear.add_argument("one", type=UUID)
+    clear.add_argument("other", type=UUID)
+    clear.set_defaults(command=_clear)
+    return parser
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _database() -> AbstractContextManager[sa.Engine]:
+    return database.opened(os.environ.get("GATELINE_DATABASE_URL"), Path("var/postgres"))
+
+
+def _prepare(engine: sa.Engine) -> Enrollment:
+    """Migrate what enrollment reads and writes, whoever starts first, and build the use cases."""
+    from fare.adapters.postgres import VERSIONS as FARE_VERSIONS
+
+    database.migrate(engine, "fare", FARE_VERSIONS)
+    database.migrate(engine, "cloud_sync", cloud.VERSIONS)
+    database.migrate(engine, "enroll", VERSIONS)
+    store = PostgresRiderStore(engine, Views(stations, publish))
+    return Enrollment(store, EnrollmentConfig(), LookalikeConfig())
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    with _database() as engine:
+        _prepare(engine)
+    say(_LOG, "migrated", schema="enroll")
+    return 0
+
+
+def _lookalikes(_: argparse.Namespace) -> int:
+    with _database() as engine:
+        pairs = _prepare(engine).store.open_pairs()
+    for pair in pairs:
+        print(f"{pair.one} {pair.other} {pair.score:.3f} {pair.found.isoformat()}")
+    print(f"{len(pairs)} pairs wait; both riders of each ride by code only")
+    return 0
+
+
+def _clear(arguments: argparse.Namespace) -> int:
+    with _database() as engine:
+        cleared = _prepare(engine).clear_pair(arguments.one, arguments.other, now=_now())
+    if cleared is None:
+        print("There is no such pair.", file=sys.stderr)
+        return 1
+    say(_LOG, "pair_cleared", one=cleared.one, other=cleared.other)
+    return 0
+
+
+def _eye(arguments: argparse.Namespace) -> Assessor | None:
+    """Open the gate's own eye, or go on without photos when a model is refused."""
+    from edge_gate.adapters.pack import open_eye
+    from edge_gate.eye import ModelRefused
+    from enroll.adapters.pictures import OpenCvPictures
+
+    folder = Path(os.environ.get("GATELINE_MODELS", "models/files"))
+    try:
+        eye = open_eye(arguments.pack, folder, accept_noncommercial=arguments.accept_noncommercial)
+    except ModelRefused as error:
+        say(_LOG, "model_refused", level=logging.ERROR, why=str(error))
+        return None
+    return Assessor(eye, OpenCvPictures(), PhotoConfig())
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from enroll.adapters.qr import draw
+    from enroll.purse import Purse
+    from enroll.web.app import build
+    from enroll.web.desk import Desk
+    from fare.adapters.postgres import PostgresStore
+    from fare.adapters.statements import PostgresStatements
+    from fare.city import shipped
+
+    with _database() as engine:
+        enrollment = _prepare(engine)
+        network = shipped(arguments.city).network
+        names = {each.station_id: each.name for each in network.stations.values()}
+        desk = Desk(
+            enrollment=enrollment,
+            assess=_eye(arguments),
+            purse=Purse(PostgresStore(engine), PostgresStatements(engine), names),
+            issuer=enrollment.issuer_key(lambda: make_key(1, secrets.token_bytes(32), _now())),
+            codes=CodeConfig(),
+            draw=draw,
+            clock=_now,
+            randomness=secrets.token_bytes,
+        )
+        ended = threading.Event()
+        greeter = threading.Thread(target=_greet, args=(enrollment, ended), name="greeter")
+        greeter.start()
+        try:
+            _run(build(desk), arguments.listen)
+        finally:
+            ended.set()
+            greeter.join()
+    say(_LOG, "stopped")
+    return 0
+
+
+def _greet(enrollment: Enrollment, ended: threading.Event) -> None:
+    """Fill stations as they join."""
+    while not ended.wait(_WELCOME_S):
+        try:
+            joined = enrollment.welcome_stations()
+        except StoreFailed as error:
+            say(_LOG, "store_failed", level=logging.ERROR, doing="welcome", error=str(error))
+            continue
+        for station in joined:
+            say(_LOG, "station_filled", station=station)
+
+
+def _run(app: FastAPI, listen: str) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    import uvicorn
+
+    class _Server(uvicorn.Server):
+        async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+            await super().startup(sockets)  # type: ignore[arg-type]
+            if self.started:
+                say(_LOG, "ready", listen=listen)
+
+    host, _, port = listen.rpartition(":")
+    # Access lines would hold riders' references, so there are none.
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=int(port),
+        log_config=None,
+        access_log=False,
+    )
+    config.timeout_graceful_shutdown = 5
+    _Server(config).run()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(main())

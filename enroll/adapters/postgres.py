@@ -1,0 +1,360 @@
+"""Riders in PostgreSQL; a unit is one transaction under one advisory lock.
+
+The views of the stations belong to `cloud_sync`, so the two functions that reach them are given
+to the constructor and run inside the unit's own transaction.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from cloud_sync.gallery import Change
+from cloud_sync.view import SpaceRefused
+from edge_gate.face import Embedding
+from enroll.adapters import tables as t
+from enroll.consent import ConsentRecord, Purpose
+from enroll.lookalike import LookalikePair, Match, Verdict
+from enroll.rider import Rider, RiderState
+from enroll.store import Dossier, Erasure, IssuerSecret, StoreFailed
+from enroll.template import MasterTemplate, Photo
+
+VERSIONS = Path(__file__).parent / "migrations" / "versions"
+"""This package's Alembic revisions."""
+
+# "enrl": one unit at a time. Units last milliseconds (pictures are judged outside), and two
+# riders who look alike must not enroll past each other.
+_UNIT_LOCK = 0x656E726C
+
+_BATCH = 10_000  # templates compared at once: 20 MB of float32
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The way to the stations' views, provided by `cloud_sync`."""
+
+    stations: Callable[[sa.Connection], Sequence[str]]
+    """Returns the ids of all stations."""
+    publish: Callable[[sa.Connection, Sequence[str], Sequence[Change]], object]
+    """Writes changes to some stations' views in the caller's transaction."""
+
+
+class PostgresRiderStore:
+    """A `RiderStore` on PostgreSQL."""
+
+    def __init__(self, engine: sa.Engine, views: Views) -> None:
+        self._engine = engine
+        self._views = views
+
+    def find(self, ref: UUID) -> Dossier | None:
+        """See `RiderStore.find`."""
+        try:
+            with self._engine.connect() as connection:
+                # One snapshot for all selects, or a rider could be seen half withdrawn.
+                connection.execution_options(isolation_level="REPEATABLE READ")
+                return _read(connection, ref)
+        except sa.exc.SQLAlchemyError as error:
+            raise StoreFailed("the rider cannot be read") from error
+
+    @contextmanager
+    def begin(self) -> Iterator["PostgresUnit"]:
+        """See `RiderStore.begin`."""
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UNIT_LOCK)))
+                yield PostgresUnit(connection, self._views)
+        except (SpaceRefused, LookupError) as error:
+            raise StoreFailed(f"the stations' views refused the unit: {error}") from error
+        except sa.exc.SQLAlchemyError as error:
+            # The driver's words can quote a row, hence a face: only the kind is told.
+            raise StoreFailed(f"the unit was refused: {type(error).__name__}") from error
+
+    def open_pairs(self) -> tuple[LookalikePair, ...]:
+        """See `RiderStore.open_pairs`."""
+        query = (
+            sa.select(t.lookalike)
+            .where(t.lookalike.c.verdict == Verdict.OPEN.value)
+            .order_by(t.lookalike.c.found)
+        )
+        try:
+            with self._engine.connect() as connection:
+                return tuple(_pair(row) for row in connection.execute(query).mappings())
+        except sa.exc.SQLAlchemyError as error:
+            raise StoreFailed("the pairs cannot be read") from error
+
+
+class PostgresUnit:
+    """A unit; see `Unit` for each method."""
+
+    def __init__(self, connection: sa.Connection, views: Views) -> None:
+        self._connection = connection
+        self._views = views
+
+    def _do(self, statement: sa.Executable) -> None:
+        self._connection.execute(statement)
+
+    def _update(self, ref: UUID, **fields: object) -> None:
+        self._do(sa.update(t.rider).where(t.rider.c.ref == ref).values(**fields))
+
+    def read(self, ref: UUID) -> Dossier | None:
+        """See `Unit.read`."""
+        return _read(self._connection, ref)
+
+    def add_rider(self, rider: Rider, key_hash: bytes) -> None:
+        """See `Unit.add_rider`."""
+        self._do(
+            sa.insert(t.rider).values(
+                ref=rider.ref,
+                display_name=rider.display_name,
+                minor=rider.minor,
+                state=rider.state.value,
+                created=rider.created,
+                key_hash=key_hash,
+            )
+        )
+
+    def set_rider(self, rider: Rider) -> None:
+        """See `Unit.set_rider`."""
+        self._update(rider.ref, display_name=rider.display_name, state=rider.state.value)
+
+    def set_key_hash(self, ref: UUID, key_hash: bytes) -> None:
+        """See `Unit.set_key_hash`."""
+        self._update(ref, key_hash=key_hash)
+
+    def append_consent(self, record: ConsentRecord) -> None:
+        """See `Unit.append_consent`."""
+        self._do(
+            sa.insert(t.consent).values(
+                rider_ref=record.rider_ref,
+                purpose=record.purpose.value,
+                given=record.given,
+                text_version=record.text_version,
+                at=record.at,
+            )
+        )
+
+    def add_photo(self, photo: Photo) -> None:
+        """See `Unit.add_photo`."""
+        self._do(
+            sa.insert(t.photo).values(
+                photo_id=photo.photo_id,
+                rider_ref=photo.rider_ref,
+                taken=photo.taken,
+                model_id=photo.model_id,
+                embedding=_to_bytes(photo.embedding),
+                quality=photo.quality,
+                original=photo.original,
+            )
+        )
+
+    def drop_photo(self, ref: UUID, photo_id: UUID) -> None:
+        """See `Unit.drop_photo`."""
+        mine = (t.photo.c.rider_ref == ref) & (t.photo.c.photo_id == photo_id)
+        self._do(sa.delete(t.photo).where(mine))
+
+    def drop_photos(self, ref: UUID) -> None:
+        """See `Unit.drop_photos`."""
+        self._do(sa.delete(t.photo).where(t.photo.c.rider_ref == ref))
+
+    def drop_originals(self, ref: UUID) -> None:
+        """See `Unit.drop_originals`."""
+        self._do(sa.update(t.photo).where(t.photo.c.rider_ref == ref).values(original=None))
+
+    def put_template(self, template: MasterTemplate) -> None:
+        """See `Unit.put_template`."""
+        fields = {
+            "version": template.version,
+            "model_id": template.model_id,
+            "transform_id": template.transform_id,
+            "vector": _to_bytes(template.vector),
+            "made": template.made,
+            "photos": template.photos,
+        }
+        new = insert(t.template).values(rider_ref=template.rider_ref, **fields)
+        self._do(new.on_conflict_do_update(index_elements=["rider_ref"], set_=fields))
+        self._update(template.rider_ref, templates_made=template.version)
+
+    def drop_template(self, ref: UUID) -> None:
+        """See `Unit.drop_template`."""
+        self._do(sa.delete(t.template).where(t.template.c.rider_ref == ref))
+
+    def nearest(self, template: MasterTemplate, score_min: float) -> tuple[Match, ...]:
+        """See `Unit.nearest`; compares with every template, 10,000 at a time."""
+        query = (
+            sa.select(t.template.c.rider_ref, t.template.c.vector)
+            .where(t.template.c.rider_ref != template.rider_ref)
+            .where(t.template.c.model_id == template.model_id)
+            .where(t.template.c.transform_id == template.transform_id)
+            .execution_options(yield_per=_BATCH)
+        )
+        close: list[Match] = []
+        for part in self._connection.execute(query).partitions():
+            scores = np.stack([_to_vector(row.vector) for row in part]) @ template.vector
+            close += [
+                Match(row.rider_ref, float(score))
+                for row, score in zip(part, scores, strict=True)
+                if score >= score_min
+            ]
+        return tuple(sorted(close, key=lambda match: -match.score))
+
+    def put_pair(self, pair: LookalikePair) -> None:
+        """See `Unit.put_pair`."""
+        fields = {"score": pair.score, "found": pair.found, "verdict": pair.verdict.value}
+        new = insert(t.lookalike).values(one=pair.one, other=pair.other, **fields)
+        self._do(new.on_conflict_do_update(index_elements=["one", "other"], set_=fields))
+
+    def drop_pairs(self, ref: UUID) -> None:
+        """See `Unit.drop_pairs`."""
+        mine = (t.lookalike.c.one == ref) | (t.lookalike.c.other == ref)
+        self._do(sa.delete(t.lookalike).where(mine))
+
+    def add_erasure(self, erasure: Erasure) -> None:
+        """See `Unit.add_erasure`."""
+        self._do(
+            sa.insert(t.erasure).values(
+                rider_ref=erasure.rider_ref,
+                at=erasure.at,
+                cause=erasure.cause,
+                photos=erasure.photos,
+                originals=erasure.originals,
+                templates=erasure.templates,
+            )
+        )
+
+    def tell_stations(self, changes: Sequence[Change]) -> None:
+        """See `Unit.tell_stations`."""
+        stations = self._views.stations(self._connection)
+        if stations:
+            self._views.publish(self._connection, stations, changes)
+
+    def set_stationed(self, ref: UUID, version: int) -> None:
+        """See `Unit.set_stationed`."""
+        self._update(ref, stationed=version)
+
+    def issuer_keys(self) -> tuple[IssuerSecret, ...]:
+        """See `Unit.issuer_keys`."""
+        rows = self._connection.execute(sa.select(t.issuer_key).order_by(t.issuer_key.c.made))
+        return tuple(IssuerSecret(r.key_id, r.seed, r.public, r.made) for r in rows)
+
+    def add_issuer_key(self, key: IssuerSecret) -> None:
+        """See `Unit.add_issuer_key`."""
+        self._do(
+            sa.insert(t.issuer_key).values(
+                key_id=key.key_id, seed=key.seed, public=key.public, made=key.made
+            )
+        )
+
+    def new_stations(self) -> tuple[str, ...]:
+        """See `Unit.new_stations`."""
+        filled = set(self._connection.scalars(sa.select(t.station.c.station_id)))
+        return tuple(sorted(set(self._views.stations(self._connection)) - filled))
+
+    def stationed(self) -> tuple[MasterTemplate, ...]:
+        """See `Unit.stationed`."""
+        query = (
+            sa.select(t.template)
+            .join(t.rider, t.rider.c.ref == t.template.c.rider_ref)
+            .where(t.rider.c.stationed > 0)
+        )
+        return tuple(_template(row) for row in self._connection.execute(query).mappings())
+
+    def fill_station(self, station_id: str, changes: Sequence[Change]) -> None:
+        """See `Unit.fill_station`."""
+        if changes:
+            self._views.publish(self._connection, (station_id,), changes)
+        self._do(insert(t.station).values(station_id=station_id).on_conflict_do_nothing())
+
+
+Row = sa.RowMapping
+
+
+def _read(connection: sa.Connection, ref: UUID) -> Dossier | None:
+    """Return the whole dossier in six selects."""
+
+    def rows(table: sa.Table, *order: str) -> list[Row]:
+        query = sa.select(table).where(table.c.rider_ref == ref)
+        return list(connection.execute(query.order_by(*(table.c[o] for o in order))).mappings())
+
+    rider = connection.execute(sa.select(t.rider).where(t.rider.c.ref == ref)).mappings().first()
+    if rider is None:
+        return None
+    mine = (t.lookalike.c.one == ref) | (t.lookalike.c.other == ref)
+    pairs = connection.execute(sa.select(t.lookalike).where(mine).order_by(t.lookalike.c.found))
+    templates = [_template(row) for row in rows(t.template)]
+    return Dossier(
+        rider=Rider(
+            rider["ref"],
+            rider["display_name"],
+            rider["minor"],
+            RiderState(rider["state"]),
+            rider["created"],
+        ),
+        key_hash=rider["key_hash"],
+        consents=tuple(_consent(row) for row in rows(t.consent, "number")),
+        photos=tuple(_photo(row) for row in rows(t.photo, "number")),
+        template=templates[0] if templates else None,
+        templates_made=rider["templates_made"],
+        stationed=rider["stationed"],
+        alike=tuple(_pair(row) for row in pairs.mappings()),
+        erasures=tuple(_erasure(row) for row in rows(t.erasure, "number")),
+    )
+
+
+def _consent(row: Row) -> ConsentRecord:
+    return ConsentRecord(
+        row["rider_ref"], Purpose(row["purpose"]), row["given"], row["text_version"], row["at"]
+    )
+
+
+def _photo(row: Row) -> Photo:
+    return Photo(
+        photo_id=row["photo_id"],
+        rider_ref=row["rider_ref"],
+        taken=row["taken"],
+        model_id=row["model_id"],
+        embedding=_to_vector(row["embedding"]),
+        quality=row["quality"],
+        original=row["original"],
+    )
+
+
+def _template(row: Row) -> MasterTemplate:
+    return MasterTemplate(
+        rider_ref=row["rider_ref"],
+        version=row["version"],
+        model_id=row["model_id"],
+        transform_id=row["transform_id"],
+        vector=_to_vector(row["vector"]),
+        made=row["made"],
+        photos=row["photos"],
+    )
+
+
+def _pair(row: Row) -> LookalikePair:
+    return LookalikePair(
+        row["one"], row["other"], row["score"], row["found"], Verdict(row["verdict"])
+    )
+
+
+def _erasure(row: Row) -> Erasure:
+    return Erasure(
+        row["rider_ref"],
+        row["at"],
+        row["cause"],
+        row["photos"],
+        row["originals"],
+        row["templates"],
+    )
+
+
+def _to_bytes(vector: Embedding) -> bytes:
+    return vector.astype("<f4").tobytes()
+
+
+def _to_vector(content: bytes) -> Embedding:
+    return np.frombuffer(content, dtype="<f4").astype(np.float32)

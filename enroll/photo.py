@@ -1,0 +1,278 @@
+"""One uploaded photo: is it good enough to know somebody by, and is it the same person?
+
+Comes in: a stranger's bytes and the gate's own eye. Goes out: an embedding with its quality, or
+one reason with advice. Nothing is kept here, and nothing of a refused photo leaves this module.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Protocol
+
+from edge_gate.align import DegenerateLandmarks
+from edge_gate.eye import Eye
+from edge_gate.face import Box, Embedding, Face, Image
+from edge_gate.quality import ENROLLMENT, Poor, PoorReason, QualityConfig, assess
+from enroll.picture import Picture, PictureFault, inspect
+
+
+class Refusal(StrEnum):
+    """Why a photo is not taken; `MESSAGES` and `ADVICE` have what the rider reads."""
+
+    NOT_AN_IMAGE = "not_an_image"
+    """Neither JPEG nor PNG nor WebP, or one that cannot be decoded."""
+    TRUNCATED = "truncated"
+    """The file breaks off."""
+    TOO_LARGE = "too_large"
+    """More bytes or pixels than are accepted."""
+    NO_FACE = "no_face"
+    """The detector finds none."""
+    TWO_FACES = "two_faces"
+    """Besides the largest face there is another of like size."""
+    TOO_SMALL = "too_small"
+    """The face has too few pixels."""
+    BLURRED = "blurred"
+    """The face is not sharp."""
+    TURNED_AWAY = "turned_away"
+    """The face does not look into the camera."""
+    CUT_OFF = "cut_off"
+    """Part of the face is outside the picture."""
+    TOO_DARK = "too_dark"
+    """The face is underexposed."""
+    TOO_BRIGHT = "too_bright"
+    """The face is overexposed."""
+    OTHER_PERSON = "other_person"
+    """Not the same person as on the first photo."""
+    PICTURE_OF_PICTURE = "picture_of_picture"
+    """The liveness model takes it for a print or a screen; weak evidence, see the advice."""
+
+
+MESSAGES = MappingProxyType(
+    {
+        Refusal.NOT_AN_IMAGE: "We cannot read this file as a photo.",
+        Refusal.TRUNCATED: "This file breaks off before its end.",
+        Refusal.TOO_LARGE: "This photo is too large.",
+        Refusal.NO_FACE: "We see no face.",
+        Refusal.TWO_FACES: "We see more than one face.",
+        Refusal.TOO_SMALL: "Your face is too small in the photo.",
+        Refusal.BLURRED: "The photo is blurred.",
+        Refusal.TURNED_AWAY: "You are not looking into the camera.",
+        Refusal.CUT_OFF: "Part of your face is outside the picture.",
+        Refusal.TOO_DARK: "Your face is too dark.",
+        Refusal.TOO_BRIGHT: "Your face is too bright.",
+        Refusal.OTHER_PERSON: "This does not look like the person on your first photo.",
+        Refusal.PICTURE_OF_PICTURE: "This looks like a photo of a photo or of a screen.",
+    }
+)
+"""What is wrong, in one sentence."""
+
+ADVICE = MappingProxyType(
+    {
+        Refusal.NOT_AN_IMAGE: "Send a JPEG, PNG or WebP picture.",
+        Refusal.TRUNCATED: "Send it again, or take a new one.",
+        Refusal.TOO_LARGE: "Send at most 12 megabytes and 60 megapixels.",
+        Refusal.NO_FACE: "Hold the phone at arm's length, at eye level, with light from the "
+        "front, and nothing over your face.",
+        Refusal.TWO_FACES: "Take it again alone, or cut the others off.",
+        Refusal.TOO_SMALL: "Come closer: your face should fill a third of the picture.",
+        Refusal.BLURRED: "Hold still, wipe the lens, and find more light.",
+        Refusal.TURNED_AWAY: "Look straight into the camera, with your head upright.",
+        Refusal.CUT_OFF: "Move the camera until your whole head is in the picture.",
+        Refusal.TOO_DARK: "Turn towards a window or a lamp.",
+        Refusal.TOO_BRIGHT: "Step out of the direct sun, and switch the flash off.",
+        Refusal.OTHER_PERSON: "One account is for one person. If the first photo is wrong, delete "
+        "it and begin again.",
+        Refusal.PICTURE_OF_PICTURE: "Use the camera and show your own face. We are sometimes "
+        "wrong here: try other light, or ride by code.",
+    }
+)
+"""What to do about it."""
+
+_POOR = MappingProxyType(
+    {
+        PoorReason.TOO_SMALL: Refusal.TOO_SMALL,
+        PoorReason.BLURRED: Refusal.BLURRED,
+        PoorReason.TURNED_AWAY: Refusal.TURNED_AWAY,
+        PoorReason.NODDING: Refusal.TURNED_AWAY,
+        PoorReason.TOO_DARK: Refusal.TOO_DARK,
+        PoorReason.TOO_BRIGHT: Refusal.TOO_BRIGHT,
+    }
+)
+
+
+class NotDecodable(Exception):
+    """The decoder gives up on a file whose container looked right."""
+
+
+class Pictures(Protocol):
+    """Turns files into pixels and back."""
+
+    def upright(self, data: bytes, picture: Picture, *, side_max: int) -> Image:
+        """Decode, turn upright by the EXIF note and shrink to `side_max` pixels a side.
+
+        Raises:
+            NotDecodable: The content is broken.
+        """
+        ...
+
+    def jpeg(self, image: Image) -> bytes:
+        """Encode without any note on place, time or device."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoConfig:
+    """How good a photo must be."""
+
+    pixels_max: int = 60_000_000
+    """Most pixels that are decoded, from 1: 180 MB as BGR; phones have up to 50 million."""
+    side_max: int = 1600
+    """Longest side that is looked at, pixels: a face that fills a third has 500 of them, four
+    times what the embedder takes."""
+    second_face_ratio: float = 0.4
+    """A second face this many times as wide as the first makes two, 0 to 1; below it is
+    somebody in the background."""
+    outside_max: float = 0.1
+    """Share of the face's box that may lie outside the picture, 0 to 1: hair and chin, not eyes
+    and mouth."""
+    quality: QualityConfig = ENROLLMENT
+    """The gate's own measures, with the limits for references."""
+    live_min: float = 0.2
+    """Liveness of one photo below which it is taken for a picture of a picture, 0 to 1. Low on
+    purpose: one photo is weak evidence, so only clear cases are refused; see docs/enrollment.md."""
+    same_person_min: float = 0.3
+    """Cosine similarity with the first photo from which it is the same person, -1 to 1; see
+    docs/enrollment.md."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their ranges.
+
+        Raises:
+            ValueError: A value is out of range.
+        """
+        shares = (self.second_face_ratio, self.live_min)
+        if self.pixels_max < 1 or self.side_max < 112 or not all(0 <= s <= 1 for s in shares):
+            raise ValueError(f"out of range: {self}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Accepted:
+    """A photo to know somebody by."""
+
+    embedding: Embedding
+    """float32, shape (D,), unit length."""
+    model_id: str
+    quality: float
+    """Above 0, at most 1."""
+    liveness: float
+    """The model's opinion, 0 to 1; shown to nobody as a promise."""
+    clean: bytes
+    """The picture as JPEG without EXIF, to be kept only with consent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A photo that is not taken."""
+
+    reason: Refusal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A picture whose one face is good enough."""
+
+    image: Image
+    face: Face
+    crop: Image
+    quality: float
+
+
+@dataclass(frozen=True, slots=True)
+class Assessor:
+    """Judges photos with the gate's own eye; may be used by several threads."""
+
+    eye: Eye
+    pictures: Pictures
+    config: PhotoConfig
+
+    def __call__(self, data: bytes, first: Embedding | None) -> Accepted | Refused:
+        """Judge an uploaded photo.
+
+        Args:
+            data: The whole file.
+            first: The embedding of the rider's first photo, None if this is the first.
+        """
+        seen = self._look(data)
+        if isinstance(seen, Refused):
+            return seen
+        live = self.eye.liveness.live(seen.image, seen.face)
+        if live < self.config.live_min:
+            return Refused(Refusal.PICTURE_OF_PICTURE)
+        embedding: Embedding = self.eye.embedder.embed((seen.crop,))[0]
+        if first is not None and float(first @ embedding) < self.config.same_person_min:
+            return Refused(Refusal.OTHER_PERSON)
+        clean = self.pictures.jpeg(seen.image)
+        return Accepted(embedding, self.eye.embedder.model_id, seen.quality, live, clean)
+
+    def glance(self, data: bytes) -> Refused | None:
+        """Judge a live picture for guidance; nothing is measured in it, hence no embedding.
+
+        Args:
+            data: The whole file.
+
+        Returns:
+            What is wrong, None when nothing is.
+        """
+        seen = self._look(data)
+        return seen if isinstance(seen, Refused) else None
+
+    def _look(self, data: bytes) -> _Seen | Refused:
+        picture = inspect(data)
+        if isinstance(picture, PictureFault):
+            return Refused(Refusal(picture.value))
+        if min(picture.width, picture.height) < 1:
+            return Refused(Refusal.NOT_AN_IMAGE)
+        if picture.width * picture.height > self.config.pixels_max:
+            return Refused(Refusal.TOO_LARGE)
+        try:
+            image = self.pictures.upright(data, picture, side_max=self.config.side_max)
+        except NotDecodable:
+            return Refused(Refusal.NOT_AN_IMAGE)
+        return self._judge(image)
+
+    def _judge(self, image: Image) -> _Seen | Refused:
+        faces = self.eye.detector.detect(image)
+        if not faces:
+            return Refused(_why_no_face(image, self.config.quality))
+        first, others = faces[0], faces[1:]
+        wide = first.box.width * self.config.second_face_ratio
+        if any(other.box.width >= wide for other in others):
+            return Refused(Refusal.TWO_FACES)
+        if _share_outside(first.box, image) > self.config.outside_max:
+            return Refused(Refusal.CUT_OFF)
+        try:
+            crop = self.eye.warp(image, first.landmarks)
+        except DegenerateLandmarks:  # a profile, seen edge on
+            return Refused(Refusal.TURNED_AWAY)
+        quality = assess(first, crop, self.config.quality)
+        if isinstance(quality, Poor):
+            return Refused(_POOR[quality.reason])
+        return _Seen(image, first, crop, quality.score)
+
+
+def _why_no_face(image: Image, config: QualityConfig) -> Refusal:
+    """Blame the light where there is none: in the dark the detector finds nothing either."""
+    mean = float(image.mean())
+    if mean < config.light_min / 2:
+        return Refusal.TOO_DARK
+    burnt = float((image.min(axis=2) > 245).mean())
+    return Refusal.TOO_BRIGHT if burnt > 0.8 else Refusal.NO_FACE
+
+
+def _share_outside(box: Box, image: Image) -> float:
+    """Return the share of a box that lies outside the picture, 0 to 1."""
+    height, width = image.shape[:2]
+    wide = min(box.left + box.width, width) - max(box.left, 0)
+    high = min(box.top + box.height, height) - max(box.top, 0)
+    inside = max(0.0, wide) * max(0.0, high)
+    return 1 - float(inside) / max(box.area, 1e-6)

@@ -1,0 +1,52 @@
+"""What the stations must know of a rider, decided in one place from the whole dossier.
+
+Every use case changes the dossier first and then asks here what to tell the stations.
+"""
+
+from cloud_sync.gallery import DropTemplate, PutTemplate, Template
+from enroll.consent import Permissions, permissions
+from enroll.lookalike import Verdict
+from enroll.rider import RiderState
+from enroll.store import Dossier
+from enroll.template import MasterTemplate
+
+
+def allowed(dossier: Dossier) -> Permissions:
+    """Return what the rider's consents allow; nothing once withdrawn."""
+    if dossier.rider.state is RiderState.WITHDRAWN:
+        return permissions((), minor=dossier.rider.minor)
+    return permissions(dossier.consents, minor=dossier.rider.minor)
+
+
+def held_back(dossier: Dossier) -> bool:
+    """Tell whether an open look-alike pair keeps this face from the stations."""
+    return any(pair.verdict is Verdict.OPEN for pair in dossier.alike)
+
+
+def wanted(dossier: Dossier) -> MasterTemplate | None:
+    """Return the template that the stations must hold, None for none."""
+    face_on = dossier.rider.state is RiderState.ACTIVE and allowed(dossier).send
+    return dossier.template if face_on and not held_back(dossier) else None
+
+
+def due(dossier: Dossier) -> PutTemplate | DropTemplate | None:
+    """Return the change that the stations have not been told yet, None if they are up to date."""
+    template = wanted(dossier)
+    if template is None:
+        return DropTemplate(dossier.rider.ref) if dossier.stationed else None
+    if template.version == dossier.stationed:
+        return None
+    return put(template)
+
+
+def put(template: MasterTemplate) -> PutTemplate:
+    """Return the line of a station's view that carries a master template."""
+    return PutTemplate(
+        Template(
+            rider_ref=template.rider_ref,
+            version=template.version,
+            model_id=template.model_id,
+            transform_id=template.transform_id,
+            vector=template.vector,
+        )
+    )

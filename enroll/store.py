@@ -1,0 +1,195 @@
+"""The store of riders: one dossier a rider, changed in units that happen wholly or not at all.
+
+A unit also writes what the stations must learn, so a rider's state and the stations' view of it
+commit together. The port is `RiderStore`; this file does not know about SQL.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from cloud_sync.gallery import Change
+from enroll.consent import ConsentRecord
+from enroll.lookalike import LookalikePair, Match
+from enroll.rider import Rider
+from enroll.template import MasterTemplate, Photo
+
+
+class StoreFailed(Exception):
+    """The store cannot be reached or refused the unit; nothing of the unit has happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """The proof that a rider's face data were deleted; holds numbers, no face."""
+
+    rider_ref: UUID
+    at: datetime
+    """Aware UTC."""
+    cause: str
+    """What led to it, e.g. `withdrawn` or `consent_store`."""
+    photos: int
+    """Photos' measurements deleted."""
+    originals: int
+    """Pictures deleted."""
+    templates: int
+    """Templates deleted, 0 or 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dossier:
+    """All that is held about one rider."""
+
+    rider: Rider
+    key_hash: bytes
+    """SHA-256 of the rider's access key, 32 bytes."""
+    consents: tuple[ConsentRecord, ...] = ()
+    """In the order in which they were added."""
+    photos: tuple[Photo, ...] = ()
+    """Accepted photos, the oldest first."""
+    template: MasterTemplate | None = None
+    templates_made: int = 0
+    """The highest template version ever given to this rider."""
+    stationed: int = 0
+    """The template version that the stations were told last; 0 for none."""
+    alike: tuple[LookalikePair, ...] = ()
+    """Pairs with other riders, whatever their verdict."""
+    erasures: tuple[Erasure, ...] = ()
+    """In the order in which they happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerSecret:
+    """A key pair that signs ride codes; never leaves the enrollment server but for `public`."""
+
+    key_id: int
+    """0 to 65,535."""
+    seed: bytes
+    """Ed25519 private key, 32 bytes raw."""
+    public: bytes
+    """Ed25519 public key, 32 bytes raw."""
+    made: datetime
+    """Aware UTC."""
+
+    def __repr__(self) -> str:
+        """Show the number alone: a key must not reach a log or a traceback."""
+        return f"IssuerSecret(key_id={self.key_id})"
+
+
+class Unit(Protocol):
+    """One change in progress; units are exclusive, so what is read stays true until the end."""
+
+    def read(self, ref: UUID) -> Dossier | None:
+        """Return a rider's dossier as of now within the unit."""
+        ...
+
+    def add_rider(self, rider: Rider, key_hash: bytes) -> None:
+        """Add a rider with an unused reference."""
+        ...
+
+    def set_rider(self, rider: Rider) -> None:
+        """Write a known rider's name and state."""
+        ...
+
+    def set_key_hash(self, ref: UUID, key_hash: bytes) -> None:
+        """Replace the access key."""
+        ...
+
+    def append_consent(self, record: ConsentRecord) -> None:
+        """Add a record after all others of the rider."""
+        ...
+
+    def add_photo(self, photo: Photo) -> None:
+        """Keep what stays of an accepted photo."""
+        ...
+
+    def drop_photo(self, ref: UUID, photo_id: UUID) -> None:
+        """Delete one photo with its measurement; nothing happens if it is unknown."""
+        ...
+
+    def drop_photos(self, ref: UUID) -> None:
+        """Delete all of a rider's photos with their measurements."""
+        ...
+
+    def drop_originals(self, ref: UUID) -> None:
+        """Delete the pictures, keep the measurements."""
+        ...
+
+    def put_template(self, template: MasterTemplate) -> None:
+        """Replace the rider's template and note its version as made."""
+        ...
+
+    def drop_template(self, ref: UUID) -> None:
+        """Delete the rider's template; its version stays used."""
+        ...
+
+    def nearest(self, template: MasterTemplate, score_min: float) -> tuple[Match, ...]:
+        """Return other riders' templates of the same model and transform, the closest first."""
+        ...
+
+    def put_pair(self, pair: LookalikePair) -> None:
+        """Add a pair, or replace it."""
+        ...
+
+    def drop_pairs(self, ref: UUID) -> None:
+        """Forget all pairs of a rider."""
+        ...
+
+    def add_erasure(self, erasure: Erasure) -> None:
+        """Keep the proof of a deletion."""
+        ...
+
+    def tell_stations(self, changes: Sequence[Change]) -> None:
+        """Write changes into the views of all stations."""
+        ...
+
+    def set_stationed(self, ref: UUID, version: int) -> None:
+        """Note which version the stations were told; 0 for none."""
+        ...
+
+    def issuer_keys(self) -> tuple[IssuerSecret, ...]:
+        """Return all keys that gates trust, the newest last."""
+        ...
+
+    def add_issuer_key(self, key: IssuerSecret) -> None:
+        """Keep a new key."""
+        ...
+
+    def new_stations(self) -> tuple[str, ...]:
+        """Return stations that exist but were never filled, sorted."""
+        ...
+
+    def stationed(self) -> tuple[MasterTemplate, ...]:
+        """Return all templates that the stations hold now."""
+        ...
+
+    def fill_station(self, station_id: str, changes: Sequence[Change]) -> None:
+        """Write changes into the view of one station and note it as filled."""
+        ...
+
+
+class RiderStore(Protocol):
+    """Where dossiers live."""
+
+    def find(self, ref: UUID) -> Dossier | None:
+        """Return a rider's dossier as last committed.
+
+        Raises:
+            StoreFailed: The store cannot be reached.
+        """
+        ...
+
+    def begin(self) -> AbstractContextManager[Unit]:
+        """Open a unit: it commits at the end of the block, and not at all on an exception.
+
+        Raises:
+            StoreFailed: The store cannot be reached or refused the unit.
+        """
+        ...
+
+    def open_pairs(self) -> tuple[LookalikePair, ...]:
+        """Return all look-alike pairs that wait for an operator, the oldest first."""
+        ...

@@ -1,0 +1,1 @@
+"""The rider app and its API over HTTP."""
