@@ -32,13 +32,14 @@ class DegenerateLandmarks(Exception):
     """The five points lie on one line or in one spot, so they give no frame of reference."""
 
 
-def onto_template(landmarks: Landmarks) -> npt.NDArray[np.float64]:
+def onto_template(landmarks: Landmarks, *, margin: int = 0) -> npt.NDArray[np.float64]:
     """Find the similarity (turn, scale, shift; no mirror) closest to the ArcFace template.
 
     Umeyama's least squares (1991), which in the plane is one division of complex numbers.
 
     Args:
         landmarks: float32, shape (5, 2), pixels of the image.
+        margin: Pixels kept around the template, so the crop's side is 112 + 2 * margin.
 
     Returns:
         float64, shape (2, 3): pixels of the image to pixels of the crop.
@@ -57,5 +58,20 @@ def onto_template(landmarks: Landmarks) -> npt.NDArray[np.float64]:
     target = (TEMPLATE - TEMPLATE.mean(axis=0)) @ (1, 1j)
     turn = (source.conj() @ target) / (source.conj() @ source).real
     linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
-    shift = TEMPLATE.mean(axis=0) - linear @ points.mean(axis=0)
+    shift = TEMPLATE.mean(axis=0) + margin - linear @ points.mean(axis=0)
     return np.column_stack((linear, shift))
+
+
+def back(similarity: npt.NDArray[np.float64], landmarks: Landmarks) -> Landmarks:
+    """Map points of a crop back into the image that it was cut from.
+
+    Args:
+        similarity: float64, shape (2, 3), from `onto_template`.
+        landmarks: float32, shape (N, 2), pixels of the crop.
+
+    Returns:
+        float32, shape (N, 2), pixels of the image.
+    """
+    inverse = np.linalg.inv(similarity[:, :2])
+    points: Landmarks = ((landmarks - similarity[:, 2]) @ inverse.T).astype(np.float32)
+    return points

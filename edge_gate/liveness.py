@@ -6,26 +6,11 @@ scores are fused before anybody is refused.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from edge_gate.face import Box
 
 WIDENING = 2.7
 """Side of the region over side of the face's box, as the model was trained."""
-
-
-@dataclass(frozen=True, slots=True)
-class LivenessConfig:
-    """When a track counts as a picture or a screen."""
-
-    score_min: float = 0.5
-    """Fused score below which the track is refused, 0 to 1; PLACEHOLDER."""
-    frames_min: int = 2
-    """Frames needed before a refusal, at least 1: no one is refused on a single frame."""
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.score_min <= 1 and self.frames_min >= 1):
-            raise ValueError(f"out of range: {self}")
 
 
 def region(box: Box, *, width: int, height: int) -> tuple[int, int, int, int]:

@@ -26,3 +26,26 @@ def yaw_degrees(landmarks: Landmarks) -> float:
     middle = (left + right) / 2
     aside = (float(nose[0] - middle[0]) * across + float(nose[1] - middle[1]) * down) / eyes
     return math.degrees(math.atan2(aside, _NOSE_DEPTH * eyes))
+
+
+_NOSE_SHARE = 0.494
+"""Where a level face's nose lies between its eyes (0) and its mouth (1): the ArcFace template."""
+_MOUTH_DEPTH = 1.155 / _NOSE_DEPTH
+"""From eyes to mouth in units of the nose's depth: 1.155 distances between the eyes (template)."""
+
+
+def pitch_degrees(landmarks: Landmarks) -> float:
+    """Return the nod of the head, -90 to 90 degrees; 0 is level, positive looks up.
+
+    A looser estimate than the yaw: faces differ in where their nose lies.
+
+    Args:
+        landmarks: float32, shape (5, 2), pixels, in the order of `face.Landmarks`.
+    """
+    eyes = (landmarks[0] + landmarks[1]) / 2
+    down = (landmarks[3] + landmarks[4]) / 2 - eyes
+    length = float(down @ down)
+    if length < 1e-6:
+        return 90.0  # eyes and mouth at one height: seen from far above or below
+    share = float((landmarks[2] - eyes) @ down) / length
+    return math.degrees(math.atan((_NOSE_SHARE - share) * _MOUTH_DEPTH))

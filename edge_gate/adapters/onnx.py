@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from edge_gate import detect, embed, liveness
+from edge_gate import align, detect, embed, liveness
 from edge_gate.adapters import opencv
 from edge_gate.detect import DetectConfig
 from edge_gate.eye import ModelRefused
-from edge_gate.face import Face, Image
+from edge_gate.face import Face, Image, Landmarks
 from models.manifest import ModelFile, Shapes
 
 _CANARY_TOLERANCE = 0.02
@@ -157,15 +157,68 @@ class RetinaFace:
         if scale > 1:
             size = (self._width, max(1, round(high / scale)))
             image = opencv.resize(image, width=size[0], height=size[1])
-        return tuple(detect.scaled(face, scale) for face in self._search(image))
+        return tuple(detect.scaled(face, scale) for face in self.search(image))
 
-    def _search(self, image: Image) -> tuple[Face, ...]:
+    def search(self, image: Image) -> tuple[Face, ...]:
+        """Return all faces, the largest first, searching every pixel of `image`."""
         blob = opencv.tensor(image, mean=detect.MEAN_BGR)
         offsets, confidences, points = self._session.run(
             ("loc", "conf", "landmarks"), {"input": blob}
         )
         size = (image.shape[1], image.shape[0])
         return detect.decode(offsets[0], confidences[0], points[0], size=size, config=self._config)
+
+
+class SecondLook:
+    """Warp port that finds the landmarks again, on the face alone and at full resolution.
+
+    The frame is searched at reduced width to save time, which costs landmarks their
+    precision. Looking once more at the one face that will be embedded gives it back: with
+    frames of 640x480 searched at 320, 98.0 % of the shared faces' genuine pairs scored above
+    the threshold of FMR 1e-4 with the second look, 97.2 % without it, and 97.6 % without it
+    when every frame was searched at full width. It takes 2 ms, the full width 12 more.
+    """
+
+    _MARGIN = 16
+    """Pixels around the template in the second look. Margins of 16 to 40 measured alike, and
+    the smallest is the fastest."""
+    _DRIFT_MAX = 15.0
+    """Farthest that the middle of the landmarks may move, pixels of the template: half the
+    distance between the eyes. Farther off is another face."""
+
+    def __init__(self, detector: RetinaFace) -> None:
+        """Look with this detector."""
+        self._detector = detector
+
+    def __call__(self, image: Image, landmarks: Landmarks, /) -> Image:
+        """Return a BGR crop, uint8, shape (112, 112, 3).
+
+        Raises:
+            DegenerateLandmarks: The five points lie on one line.
+        """
+        return opencv.warp(image, self.refined(image, landmarks))
+
+    def refined(self, image: Image, landmarks: Landmarks) -> Landmarks:
+        """Return better landmarks, or the given ones where no face is seen at their place.
+
+        Args:
+            image: BGR uint8, shape (H, W, 3).
+            landmarks: float32, shape (5, 2), pixels of `image`.
+
+        Raises:
+            DegenerateLandmarks: The five points lie on one line.
+        """
+        onto = align.onto_template(landmarks, margin=self._MARGIN)
+        view = opencv.cut(image, onto, side=align.CROP_SIDE + 2 * self._MARGIN)
+        middle = align.TEMPLATE.mean(axis=0) + self._MARGIN
+        drifts = [
+            (float(np.hypot(*(face.landmarks.mean(axis=0) - middle))), face.landmarks)
+            for face in self._detector.search(view)
+        ]
+        if not drifts:
+            return landmarks
+        drift, found = min(drifts, key=lambda pair: pair[0])
+        return align.back(onto, found) if drift <= self._DRIFT_MAX else landmarks
 
 
 class FacepluginEmbedder:

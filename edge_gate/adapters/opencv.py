@@ -7,6 +7,9 @@ import numpy.typing as npt
 from edge_gate import align
 from edge_gate.face import Image, Landmarks
 
+_SHRINK_BELOW = 0.5
+"""Scale of a warp below which bilinear sampling leaves pixels out (two to a step)."""
+
 
 class NotAnImage(Exception):
     """The bytes are not a picture that can be decoded."""
@@ -30,8 +33,26 @@ def warp(image: Image, landmarks: Landmarks, /) -> Image:
     Raises:
         DegenerateLandmarks: The five points lie on one line.
     """
-    side = (align.CROP_SIDE, align.CROP_SIDE)
-    crop: Image = cv2.warpAffine(image, align.onto_template(landmarks), side)
+    return cut(image, align.onto_template(landmarks), side=align.CROP_SIDE)
+
+
+def cut(image: Image, similarity: npt.NDArray[np.float64], *, side: int) -> Image:
+    """Cut a square out of a picture through a similarity.
+
+    Args:
+        image: BGR uint8, shape (H, W, 3).
+        similarity: float64, shape (2, 3), pixels of `image` to pixels of the square.
+        side: Of the square, pixels.
+
+    Returns:
+        BGR uint8, shape (side, side, 3); black outside the picture.
+    """
+    scale = float(np.hypot(similarity[0, 0], similarity[1, 0]))
+    if scale < _SHRINK_BELOW:
+        # Halve by areas first: the warp looks at four pixels only and would skip the others.
+        half = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        return cut(half, similarity * [2.0, 2.0, 1.0], side=side)
+    crop: Image = cv2.warpAffine(image, similarity, (side, side))
     return crop
 
 
