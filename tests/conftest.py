@@ -1,6 +1,9 @@
 """What tests share: a real PostgreSQL with a fresh database a test, and a fixed clock."""
 
+import atexit
 import itertools
+import shutil
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +17,13 @@ _NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+def postgres_url() -> str:
     """Start one private PostgreSQL for the whole test run."""
-    return database.start_private(tmp_path_factory.mktemp("postgres"))
+    # Not below pytest's own folder: each run that starts closes that to other users, and under
+    # root the server runs as a user of its own. Registered first, the removal comes last.
+    folder = tempfile.mkdtemp(prefix="gateline-postgres-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return database.start_private(Path(folder))
 
 
 @pytest.fixture
