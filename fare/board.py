@@ -66,6 +66,22 @@ def station(network: Network, station_id: str) -> Station:
     return network.stations.get(station_id, Station(station_id, station_id, ""))
 
 
+def ink(background: str) -> str:
+    """Return the colour, black or white, that reads better on a line's colour.
+
+    Args:
+        background: `#rrggbb`.
+
+    Returns:
+        `#000` where the background's relative luminance is above 0.179, the point of equal
+        contrast (WCAG 2.2, definition of contrast ratio), else `#fff`.
+    """
+    parts = (int(background[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    luminance = sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return "#000" if luminance > 0.179 else "#fff"
+
+
 def by_state(overview: Overview) -> tuple[tuple[State, int, Money], ...]:
     """Return count and sum of the charges in every state, the states without any included."""
     known = {state: (count, amount) for state, count, amount in overview.charges}

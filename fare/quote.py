@@ -81,7 +81,8 @@ def rule_in_words(rule_id: str) -> str:
         case "beyond":
             last, steps = rest.split("+")
             step, count = steps.split("x")
-            return f"over {_km(int(last))}, and {count} times {_km(int(step))} begun beyond it"
+            begun = "begun step" if count == "1" else "begun steps"
+            return f"over {_km(int(last))}, plus {count} {begun} of {_km(int(step))}"
         case _:
             raise ValueError(f"{rule_id!r} is no rule of a tariff")
 

@@ -98,6 +98,7 @@ def _teach(templates: Jinja2Templates, city: City) -> None:
         "account": lambda account: board.ACCOUNT_WORDS.get(account, account),
         "folded": folded,
         "rule": rule_in_words,
+        "ink": board.ink,
         "tone": board.tone,
         "means": board.means_word,
         "total": lambda amounts: _money(reduce(add, amounts)),

@@ -28,14 +28,14 @@ class TestDescribe:
             "Kaiyuanmen 开远门 to Beichitou 北池头: CNY 4.00",
             "  13,427 m on the shortest way",
             "  Line 1: Kaiyuanmen 开远门 to Wulukou 五路口, 6,763 m, 5 stops",
-            "  Line 4: Wulukou 五路口 to Dayanta (Big Wild Goose Pagoda) 大雁塔, 5,407 m, 5 stops",
-            "  Line 3: Dayanta (Big Wild Goose Pagoda) 大雁塔 to Beichitou 北池头, 1,257 m, 1 stop",
+            "  Line 4: Wulukou 五路口 to Dayanta 大雁塔, 5,407 m, 5 stops",
+            "  Line 3: Dayanta 大雁塔 to Beichitou 北池头, 1,257 m, 1 stop",
             "  over 10 km, up to 14 km; tariff xian-2011, valid on 2026-05-04",
         ]
 
     def test_an_unknown_station_is_met_with_similar_ones(self) -> None:
         """A part of a name is answered with the ids that hold it."""
-        assert _say("goose", "xiaozhai") == "No station has the id 'goose'. Did you mean dayanta?"
+        assert _say("Yanta", "xiaozhai") == "No station has the id 'Yanta'. Did you mean dayanta?"
         assert _say("xiaozhai", "atlantis") == "No station has the id 'atlantis'."
 
     def test_a_day_without_tariff(self) -> None:
@@ -58,7 +58,7 @@ class TestExplain:
 
         assert "CNY 7.00" in told
         assert "Line 2: Zhonglou" in told
-        assert "over 26 km, and 1 times 8 km begun beyond it; tariff older" in told
+        assert "over 26 km, plus 1 begun step of 8 km; tariff older" in told
 
     def test_every_rule_of_the_shipped_tariff_has_words(self) -> None:
         """No price of the network has a rule that cannot be told."""
@@ -68,6 +68,10 @@ class TestExplain:
         rules = {version.rate(path.metres).rule_id for path in paths if path}
 
         assert len({rule_in_words(rule) for rule in rules}) == len(rules) >= 6
+
+    def test_two_steps_are_two(self) -> None:
+        """The number of begun steps is told with its right form."""
+        assert rule_in_words("beyond:26000+8000x2") == "over 26 km, plus 2 begun steps of 8 km"
 
     def test_another_rule_is_a_mistake(self) -> None:
         """A rule that no tariff has is not put into words."""

@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -31,7 +31,7 @@ from fare.work import WorkRules, ask_one, send_one, settle_flagged, take_in
 _CITY = shipped()
 _MORNING = datetime(2026, 5, 4, 0, 30, tzinfo=UTC)  # 08:30 in Xi'an
 Figures = dict[str, Any]  # what a program reads from JSON
-MEI, JUN, LI, FANG, HUA = (UUID(int=n << 96) for n in range(1, 6))
+MEI, JUN, LI, FANG, HUA = (UUID(int=n + 0xABCD0000) for n in range(1, 6))
 
 
 @dataclass
@@ -177,7 +177,7 @@ class TestOverview:
         assert "Taps taken in 8 tap log read to 8" in page
         assert "On the way now 1" in page
         assert "0 without way out, 1 without way in, 1 without price" in page
-        assert "Zhonglou (Bell Tower) → Xiaozhai" in page
+        assert "Zhonglou → Xiaozhai" in page
         assert "Riders' wallets ¥48.00" in page
         assert "Owed by riders ¥7.00" in page
         assert "in balance" in page
@@ -221,6 +221,26 @@ class TestTrip:
         assert "Band over 10 km, up to 14 km Tariff xian-2011" in page
         assert "1 Kaiyuanmen → Wulukou 6.763 km, 5 stops" in page
         assert "capture wallet ¥4.00 paid" in page
+
+    def test_out_where_one_came_in(self, served: Served) -> None:
+        """A trip within one station has a fare and no way, and the page says so."""
+        trip_id = served.town.ride(HUA, "banpo", "banpo")
+        served.town.work()
+
+        page = served.get(f"/trips/{trip_id}")
+
+        assert "Fare ¥2.00" in page
+        assert "none: in and out at one station" in page
+
+    def test_a_way_of_another_network_is_still_listed(self, served: Served) -> None:
+        """A trip priced on track that is gone lists its stations instead of lines."""
+        trip_id = served.town.ride(HUA, "zhonglou", "xiaozhai")
+        served.town.work()
+        (decision,) = served.town.store.content().decisions[trip_id]
+        old = replace(decision.verdict, path=("zhonglou", "oldtown", "xiaozhai"))
+        served.town.store.content().decisions[trip_id] = [replace(decision, verdict=old)]
+
+        assert "Zhonglou → oldtown → Xiaozhai" in served.get(f"/trips/{trip_id}")
 
     def test_a_card_token_is_on_no_page(self, served: Served) -> None:
         """Pages say `card`, never which."""
