@@ -106,10 +106,15 @@ class Rig:
 
     def rest(self, store: Store | None = None, gateway: PaymentGateway | None = None) -> None:
         """Work until nothing is left to do, however long the clock must run for it."""
-        for _ in range(40):
+        idle = 0
+        for _ in range(40):  # a card that stays silent is asked about for ever
+            worked = False
             while self.once(store, gateway):
-                pass
-            self.clock.pass_by(3_600)
+                worked = True
+            idle = 0 if worked else idle + 1
+            if idle == 2:
+                break
+            self.clock.pass_by(86_400)
 
     def moved(self, token: str) -> list[Movement]:
         """Return what the bank really moved for a card."""

@@ -103,7 +103,7 @@ class _Decisions:
     def in_force(self, rider_ref: UUID) -> Sequence[Decision]:
         query = (
             sa.select(DECISION)
-            .distinct(DECISION.c.trip_id)
+            .ext(pg.distinct_on(DECISION.c.trip_id))
             .where(DECISION.c.rider_ref == rider_ref)
             .order_by(DECISION.c.trip_id, DECISION.c.number.desc())
         )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 
 from fare.account import Wallet
 from fare.adapters import rows
@@ -21,7 +22,7 @@ from fare.store import StoreFailed
 
 _IN_FORCE = (
     sa.select(DECISION)
-    .distinct(DECISION.c.trip_id)
+    .ext(pg.distinct_on(DECISION.c.trip_id))
     .order_by(DECISION.c.trip_id, DECISION.c.number.desc())
 )
 
