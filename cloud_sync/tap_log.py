@@ -56,6 +56,8 @@ class Receipt:
     """Everything up to here is durable in the cloud without a gap; 0 is nothing."""
     resend_from_seq: int = 0
     """Where the edge should offer its taps again; 0 is nowhere."""
+    is_forked: bool = False
+    """The batch belongs to another history than what is held under this outbox id."""
 
 
 @dataclass(frozen=True, slots=True)

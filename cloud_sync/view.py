@@ -78,6 +78,8 @@ class Line:
     rev: int
     change: Change | None
     """None when a later line has taken its place."""
+    content_hash: bytes
+    """As stored, 32 bytes: a record that was damaged since is refused by the edge."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +90,8 @@ class Page:
     to_rev: int
     changes: tuple[Change, ...]
     """The latest per key, drops first."""
+    hashes: tuple[bytes, ...]
+    """The content hash of each change."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,12 +210,7 @@ def coalesce(changes: Iterable[Change]) -> tuple[Change, ...]:
     Args:
         changes: Oldest first.
     """
-    latest: dict[bytes, Change] = {}
-    for change in changes:
-        key = key_of(change)
-        latest.pop(key, None)  # so that it moves to its new place
-        latest[key] = change
-    return tuple(sorted(latest.values(), key=lambda change: not is_drop(change)))
+    return tuple(change for change, _ in _latest((change, b"") for change in changes))
 
 
 def page(lines: Sequence[Line], from_rev: int) -> Page:
@@ -222,8 +221,18 @@ def page(lines: Sequence[Line], from_rev: int) -> Page:
         from_rev: The revision before the first.
     """
     to_rev = lines[-1].rev if lines else from_rev
-    changes = coalesce(line.change for line in lines if line.change is not None)
-    return Page(from_rev, to_rev, changes)
+    pairs = _latest((line.change, line.content_hash) for line in lines if line.change is not None)
+    changes = tuple(change for change, _ in pairs)
+    return Page(from_rev, to_rev, changes, tuple(digest for _, digest in pairs))
+
+
+def _latest(pairs: Iterable[tuple[Change, bytes]]) -> list[tuple[Change, bytes]]:
+    latest: dict[bytes, tuple[Change, bytes]] = {}
+    for pair in pairs:
+        key = key_of(pair[0])
+        latest.pop(key, None)  # so that it moves to its new place
+        latest[key] = pair
+    return sorted(latest.values(), key=lambda pair: not is_drop(pair[0]))
 
 
 def compactable(head: Head, edges: Iterable[EdgeStanding], now: datetime, *, keep: int) -> int:

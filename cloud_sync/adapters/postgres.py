@@ -263,6 +263,7 @@ def _lines(station_id: str, from_rev: int, limit: int) -> sa.Select[Any]:
     return (
         sa.select(VIEW_LOG.c.rev.label("log_rev"), VIEW_LOG.c.is_drop, VIEW_LOG.c.item_key)
         .add_columns(
+            VIEW_LOG.c.content_hash,
             VIEW_ITEM.c.version,
             VIEW_ITEM.c.model_id,
             VIEW_ITEM.c.transform_id,
@@ -278,8 +279,8 @@ def _lines(station_id: str, from_rev: int, limit: int) -> sa.Select[Any]:
 
 def _line(row: sa.Row[Any]) -> Line:
     if row.is_drop:
-        return Line(row.log_rev, _dropped(row.item_key))
-    return Line(row.log_rev, None if row.body is None else _put(row))
+        return Line(row.log_rev, _dropped(row.item_key), row.content_hash)
+    return Line(row.log_rev, None if row.body is None else _put(row), row.content_hash)
 
 
 def _put(row: sa.Row[Any]) -> Change:

@@ -122,5 +122,6 @@ TAP_QUARANTINE = sa.Table(
     METADATA,
     sa.Column("arrival", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     sa.Column("blemish", sa.Text, nullable=False),
+    sa.Column("is_settled", sa.Boolean, nullable=False),
     *_tap_columns(),
 )

@@ -43,13 +43,15 @@ def batch_from_proto(request: pb.BatchCreateTapsRequest) -> Batch:
 def receipt_to_proto(receipt: Receipt) -> pb.BatchCreateTapsResponse:
     """Return the cloud's answer as protobuf."""
     return pb.BatchCreateTapsResponse(
-        durable_seq=receipt.durable_seq, resend_from_seq=receipt.resend_from_seq
+        durable_seq=receipt.durable_seq,
+        resend_from_seq=receipt.resend_from_seq,
+        is_forked=receipt.is_forked,
     )
 
 
 def receipt_from_proto(response: pb.BatchCreateTapsResponse) -> Receipt:
     """Return the cloud's answer."""
-    return Receipt(response.durable_seq, response.resend_from_seq)
+    return Receipt(response.durable_seq, response.resend_from_seq, response.is_forked)
 
 
 def _sealed_to_proto(sealed: SealedTap) -> pb.SealedTap:

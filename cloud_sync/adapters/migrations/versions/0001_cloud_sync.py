@@ -117,9 +117,12 @@ CREATE TABLE cloud_sync.tap (
 CREATE TABLE cloud_sync.tap_quarantine (
     arrival bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     blemish text NOT NULL,
+    is_settled boolean NOT NULL,
     %(tap_columns)s,
     UNIQUE (outbox_id, seq, hash, signature)
 );
+COMMENT ON COLUMN cloud_sync.tap_quarantine.is_settled
+    IS 'false while the edge is asked to send it again';
 """
 
 

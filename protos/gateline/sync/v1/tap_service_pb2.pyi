@@ -21,12 +21,14 @@ class BatchCreateTapsRequest(_message.Message):
     def __init__(self, edge_id: _Optional[str] = ..., outbox_id: _Optional[bytes] = ..., taps: _Optional[_Iterable[_Union[SealedTap, _Mapping]]] = ...) -> None: ...
 
 class BatchCreateTapsResponse(_message.Message):
-    __slots__ = ("durable_seq", "resend_from_seq")
+    __slots__ = ("durable_seq", "resend_from_seq", "is_forked")
     DURABLE_SEQ_FIELD_NUMBER: _ClassVar[int]
     RESEND_FROM_SEQ_FIELD_NUMBER: _ClassVar[int]
+    IS_FORKED_FIELD_NUMBER: _ClassVar[int]
     durable_seq: int
     resend_from_seq: int
-    def __init__(self, durable_seq: _Optional[int] = ..., resend_from_seq: _Optional[int] = ...) -> None: ...
+    is_forked: bool
+    def __init__(self, durable_seq: _Optional[int] = ..., resend_from_seq: _Optional[int] = ..., is_forked: _Optional[bool] = ...) -> None: ...
 
 class SealedTap(_message.Message):
     __slots__ = ("seq", "prev_hash", "tap", "signature")

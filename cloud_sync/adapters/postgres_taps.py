@@ -1,0 +1,218 @@
+"""The tap log in PostgreSQL, schema `cloud_sync`.
+
+A batch is one transaction. The outbox's row is locked first, so that two deliveries of one outbox
+take turns; the row with the last position is locked last and only for the insert, so that
+positions are dense and commit in order: `position > cursor` never skips a tap.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from cloud_sync.adapters.publish import announce
+from cloud_sync.adapters.tables import EDGE_NODE, OUTBOX, TAP, TAP_HEAD, TAP_QUARANTINE
+from cloud_sync.ingest import Aside, Judgement, Known, Stored, judge
+from cloud_sync.outbox import SealedTap
+from cloud_sync.tap_log import Batch, Blemish, EdgeUnknown, Quarantined, Receipt, TapLogFailed
+from cloud_sync.view import EdgeNode
+from fare.log import say
+from fare.tap import Direction, Medium, Tap
+
+TAP_CHANNEL = "gateline_tap"
+"""NOTIFY channel; the payload is the latest position."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class PostgresTapLog:
+    """Where taps become durable in the cloud."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        """Take an engine on a migrated database."""
+        self._engine = engine
+
+    def ingest(self, batch: Batch, received: datetime) -> Receipt:
+        """Store a batch in one transaction; what is stored already changes nothing."""
+        try:
+            with self._engine.begin() as connection:
+                node = _owner(connection, batch)
+                judgement = judge(batch, node, _known(connection, batch))
+                _store(connection, batch, judgement, received)
+        except sa.exc.SQLAlchemyError as problem:
+            raise TapLogFailed(str(problem)) from problem
+        _alarm(batch, judgement)
+        return judgement.receipt
+
+    def stored(self, outbox_id: UUID) -> tuple[SealedTap, ...]:
+        """Return the taps in the log of one outbox, by sequence."""
+        query = sa.select(TAP).where(TAP.c.outbox_id == outbox_id).order_by(TAP.c.seq)
+        with self._engine.begin() as connection:
+            return tuple(_sealed(row) for row in connection.execute(query))
+
+    def quarantined(self, outbox_id: UUID) -> tuple[Quarantined, ...]:
+        """Return what was kept aside of one outbox, in the order of arrival."""
+        query = sa.select(TAP_QUARANTINE).where(TAP_QUARANTINE.c.outbox_id == outbox_id)
+        with self._engine.begin() as connection:
+            rows = connection.execute(query.order_by(TAP_QUARANTINE.c.arrival))
+            return tuple(Quarantined(_sealed(row), Blemish(row.blemish)) for row in rows)
+
+
+def _owner(connection: sa.Connection, batch: Batch) -> EdgeNode:
+    """Return the edge and lock its outbox, which is made when it is new."""
+    query = sa.select(EDGE_NODE).where(EDGE_NODE.c.edge_id == batch.edge_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise EdgeUnknown(f"{batch.edge_id} is not admitted")
+    made = {"outbox_id": batch.outbox_id, "edge_id": batch.edge_id, "durable_seq": 0}
+    connection.execute(pg.insert(OUTBOX).values(made).on_conflict_do_nothing())
+    locked = sa.select(OUTBOX.c.edge_id).where(OUTBOX.c.outbox_id == batch.outbox_id)
+    if connection.execute(locked.with_for_update()).scalar_one() != batch.edge_id:
+        raise EdgeUnknown(f"outbox {batch.outbox_id} is not of {batch.edge_id}")
+    return EdgeNode(row.edge_id, row.station_id, row.public_key)
+
+
+def _known(connection: sa.Connection, batch: Batch) -> Known:
+    query = sa.select(OUTBOX.c.durable_seq).where(OUTBOX.c.outbox_id == batch.outbox_id)
+    durable_seq = connection.execute(query).scalar_one()
+    places = {sealed.seq + beside for sealed in batch.taps for beside in (-1, 0, 1)}
+    return Known(
+        durable_seq,
+        _stored(connection, batch.outbox_id, places, durable_seq),
+        _aside(connection, batch.outbox_id, places, durable_seq),
+    )
+
+
+def _stored(
+    connection: sa.Connection, outbox_id: UUID, places: Iterable[int], durable_seq: int
+) -> dict[int, Stored]:
+    rows = connection.execute(
+        sa.select(TAP.c.seq, TAP.c.prev_hash, TAP.c.hash).where(
+            TAP.c.outbox_id == outbox_id,
+            sa.or_(TAP.c.seq.in_(places), TAP.c.seq > durable_seq),
+        )
+    )
+    return {row.seq: Stored(row.prev_hash, row.hash) for row in rows}
+
+
+def _aside(
+    connection: sa.Connection, outbox_id: UUID, places: Iterable[int], durable_seq: int
+) -> dict[int, tuple[Aside, ...]]:
+    table = TAP_QUARANTINE.c
+    rows = connection.execute(
+        sa.select(table.seq, table.hash, table.signature, table.is_settled).where(
+            table.outbox_id == outbox_id,
+            sa.or_(table.seq.in_(places), table.seq > durable_seq),
+        )
+    )
+    found: dict[int, tuple[Aside, ...]] = {}
+    for row in rows:
+        aside = Aside(row.hash, row.signature, row.is_settled)
+        found[row.seq] = (*found.get(row.seq, ()), aside)
+    return found
+
+
+def _store(
+    connection: sa.Connection, batch: Batch, judgement: Judgement, received: datetime
+) -> None:
+    for item in judgement.set_aside:
+        row = _row(batch.edge_id, item.sealed, received)
+        row |= {"blemish": item.blemish.value, "is_settled": item.is_settled}
+        insert = pg.insert(TAP_QUARANTINE).values(row)
+        connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=["outbox_id", "seq", "hash", "signature"],
+                set_={"is_settled": item.is_settled},
+            )
+        )
+    connection.execute(
+        sa.update(OUTBOX)
+        .where(OUTBOX.c.outbox_id == batch.outbox_id)
+        .values(durable_seq=judgement.receipt.durable_seq)
+    )
+    if judgement.store:
+        last = _insert(connection, batch.edge_id, judgement.store, received)
+        announce(connection, TAP_CHANNEL, str(last))
+
+
+def _insert(
+    connection: sa.Connection, edge_id: str, taps: Sequence[SealedTap], received: datetime
+) -> int:
+    """Give the taps their positions under the row lock; return the last one."""
+    taken = sa.update(TAP_HEAD).values(position=TAP_HEAD.c.position + len(taps))
+    last = int(connection.execute(taken.returning(TAP_HEAD.c.position)).scalar_one())
+    first = last - len(taps) + 1
+    rows = [
+        _row(edge_id, sealed, received) | {"position": first + place}
+        for place, sealed in enumerate(taps)
+    ]
+    connection.execute(sa.insert(TAP), rows)
+    return last
+
+
+def _alarm(batch: Batch, judgement: Judgement) -> None:
+    for item in judgement.set_aside:
+        say(
+            _LOG,
+            "tap_quarantined",
+            level=logging.ERROR,
+            edge_id=batch.edge_id,
+            outbox_id=batch.outbox_id,
+            seq=item.sealed.seq,
+            blemish=item.blemish.value,
+            settled=item.is_settled,
+        )
+    if judgement.receipt.resend_from_seq:
+        say(
+            _LOG,
+            "tap_gap",
+            level=logging.WARNING,
+            edge_id=batch.edge_id,
+            outbox_id=batch.outbox_id,
+            resend_from_seq=judgement.receipt.resend_from_seq,
+        )
+
+
+def _row(edge_id: str, sealed: SealedTap, received: datetime) -> dict[str, Any]:
+    tap = sealed.tap
+    return {
+        "tap_id": tap.tap_id,
+        "edge_id": edge_id,
+        "outbox_id": sealed.outbox_id,
+        "seq": sealed.seq,
+        "prev_hash": sealed.prev_hash,
+        "hash": sealed.digest(),
+        "signature": sealed.signature,
+        "rider_ref": tap.rider_ref,
+        "station_id": tap.station_id,
+        "lane_id": tap.lane_id,
+        "direction": tap.direction.value,
+        "medium": tap.medium.value,
+        "tap_time": tap.tap_time,
+        "clock_error_ms": tap.clock_error_ms,
+        "model_id": tap.model_id,
+        "score_e4": tap.score_e4,
+        "code_id": tap.code_id,
+        "received_at": received,
+    }
+
+
+def _sealed(row: sa.Row[Any]) -> SealedTap:
+    tap = Tap(
+        tap_id=row.tap_id,
+        rider_ref=row.rider_ref,
+        station_id=row.station_id,
+        lane_id=row.lane_id,
+        direction=Direction(row.direction),
+        medium=Medium(row.medium),
+        tap_time=row.tap_time,
+        clock_error_ms=row.clock_error_ms,
+        model_id=row.model_id,
+        score_e4=row.score_e4,
+        code_id=row.code_id,
+    )
+    return SealedTap(row.outbox_id, row.seq, row.prev_hash, tap, row.signature)
