@@ -1,9 +1,9 @@
-"""The ride code: 107 signed bytes that let one rider through one gate, checked without network.
+"""The ride code: 106 signed bytes that let one rider through one gate, checked without network.
 
 Comes in: what the scanner read. Goes out: who may ride, or why not. This file does not know about
 QR symbols, taps or barriers. A code names a rider by pseudonym only.
 
-    magic 2 | version 1 | key id 2 | rider 16 | issued at 4 | validity 2 | nonce 16 | Ed25519 64
+    magic 2 | version 1 | key id 2 | rider 16 | issued at 4 | validity 1 | nonce 16 | Ed25519 64
 """
 
 import struct
@@ -22,10 +22,10 @@ from edge_gate.reason import DenyReason
 HEAD = b"GL\x01"
 """Magic and version; whatever starts otherwise is not ours."""
 NONCE_BYTES = 16
-_BODY = struct.Struct(">3sH16sIH16s")
+_BODY = struct.Struct(">3sH16sIB16s")
 _SIGNATURE_BYTES = 64
 CODE_BYTES = _BODY.size + _SIGNATURE_BYTES
-"""107: a QR symbol of version 6 at error correction M."""
+"""106: exactly what a QR symbol of version 6 holds at error correction M."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class RideCodeConfig:
     (reference/reliability.md, 3.5)."""
     validity_s_max: int = 120
     """A code is never good for longer than this after its making, whatever it says itself,
-    seconds, 1 to 65,535: what a screenshot sent to a friend is worth."""
+    seconds, 1 to 255: what a screenshot sent to a friend is worth."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their ranges.
@@ -45,7 +45,7 @@ class RideCodeConfig:
         Raises:
             ValueError: A value is out of range.
         """
-        if not (0 <= self.skew_s <= 60 and 1 <= self.validity_s_max <= 65_535):
+        if not (0 <= self.skew_s <= 60 and 1 <= self.validity_s_max <= 255):
             raise ValueError(f"out of range: {self}")
 
 
@@ -100,11 +100,11 @@ def issue(
         key_id: Its number, 0 to 65,535, as published to the stations.
         rider_ref: The rider's pseudonym.
         issued_at: Now, aware; kept in whole seconds until the year 2106.
-        validity_s: For how long it is good, seconds, 1 to 65,535; gates may cut it shorter.
+        validity_s: For how long it is good, seconds, 1 to 255; gates may cut it shorter.
         nonce: 16 bytes of fresh randomness.
 
     Returns:
-        107 bytes.
+        106 bytes.
 
     Raises:
         ValueError: The nonce has another length, the time no zone, or a number does not fit.

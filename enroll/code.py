@@ -39,7 +39,7 @@ class RideCode:
     """One code to show."""
 
     payload: bytes
-    """What the symbol holds, 107 bytes."""
+    """What the symbol holds, 106 bytes."""
     issued_at: datetime
     expires: datetime
     """Aware UTC; a gate adds its allowance for clocks."""

@@ -125,6 +125,9 @@ def run_on_damage(folder: Path) -> Run:
             outbox.append(tap(number))
         outbox.acknowledge(outbox.outbox_id, 2)
     connection = apsw.Connection(str(folder / FILE))
+    # The taps stay in the WAL, as a killed process leaves them.
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("UPDATE tap SET signature = zeroblob(64) WHERE seq = 4")
     connection.close()
     with recording(folder) as (recorder, vfs):
