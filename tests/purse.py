@@ -1,5 +1,6 @@
 """A rig for the money half of fare: taps by name, a clock turned by hand, a way to rest."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
@@ -10,6 +11,7 @@ from fare.adapters.memory_bank import MemoryBank
 from fare.adapters.script import Movement
 from fare.charge import Kind
 from fare.city import City, shipped
+from fare.feed import TapFeed
 from fare.ledger import BANK_CLEARING, receivable, wallet
 from fare.money import Money
 from fare.payment import PaymentGateway
@@ -62,6 +64,10 @@ class Hands:
         self.now += timedelta(seconds=seconds)
 
 
+TakeIn = Callable[[Store, TapFeed, City, datetime, WorkRules], int]
+"""`fare.work.take_in`, or a wrong one."""
+
+
 @dataclass
 class Rig:
     """A worker with its store, bank and feed."""
@@ -72,6 +78,7 @@ class Rig:
     clock: Hands = field(default_factory=Hands)
     city: City = XIAN
     rules: WorkRules = field(default_factory=WorkRules)
+    take: TakeIn = take_in
 
     def pays_by(self, who: UUID, means: Means) -> None:
         """Set a rider's means."""
@@ -91,14 +98,14 @@ class Rig:
 
     def read(self) -> None:
         """Take all taps in."""
-        while take_in(self.store, self.feed, self.city, self.clock(), self.rules):
+        while self.take(self.store, self.feed, self.city, self.clock(), self.rules):
             pass
 
     def once(self, store: Store | None = None, gateway: PaymentGateway | None = None) -> int:
         """Do every step once and tell how many had something to do."""
         store, gateway = store or self.store, gateway or self.bank
         return (
-            bool(take_in(store, self.feed, self.city, self.clock(), self.rules))
+            bool(self.take(store, self.feed, self.city, self.clock(), self.rules))
             + bool(settle_flagged(store, self.clock()))
             + send_one(store, gateway, self.clock, self.rules.charge)
             + ask_one(store, gateway, self.clock, self.rules.charge)
