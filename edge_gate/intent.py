@@ -21,8 +21,10 @@ class IntentConfig:
     face_width_min_px: float = 80.0
     """Narrowest face that stands in front of the gate, pixels, > 0. With a lens of 60 degrees
     and 640 pixels a head of 0.16 m is 80 pixels wide at 1.1 m."""
-    yaw_max_deg: float = 30.0
-    """How far the head may be turned from the camera, degrees, 0 to 90."""
+    yaw_max_deg: float = 45.0
+    """How far the head may be turned from the camera, degrees, 0 to 90. A three-quarter view still
+    looks at the gate, and landmarks of a turned head are off by up to 10 degrees; which frames are
+    good enough is for quality to say."""
     frames_min: int = 3
     """Successive sightings that must all fit, >= 1, within the tracker's `history_max`."""
     alone_ratio: float = 1.3

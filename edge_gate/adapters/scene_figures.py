@@ -44,6 +44,8 @@ class Cut:
     """What of it is head, hair and neck, uint8."""
     unit: float
     """Width of the face, pixels."""
+    tone: tuple[int, int, int]
+    """Colour of the skin, BGR."""
 
 
 def cut(photo: Image, face: Box) -> Cut:
@@ -55,26 +57,29 @@ def cut(photo: Image, face: Box) -> Cut:
     """
     unit = min(max(face.width, _UNIT_RANGE[0]), _UNIT_RANGE[1])
     patch = _around(photo, face, unit)
-    return Cut(patch, _head_mask(patch, unit), unit)
+    return Cut(patch, _head_mask(patch, unit), unit, skin(photo, face))
 
 
 def head(free: Cut, *, yaw_deg: float = 0.0) -> Sprite:
-    """Return a head turned by `yaw_deg`, -30 to 30, positive to the picture's right."""
+    """Return a head on a drawn neck, turned by `yaw_deg`, -30 to 30, positive to the right."""
     patch, alpha, unit = free.patch, free.alpha, free.unit
     centre = (1.25 * unit, 1.45 * unit)
     if yaw_deg:
         source = _turned(patch.shape, centre, unit, yaw_deg)
         patch = cv2.remap(patch, *source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         alpha = cv2.remap(alpha, *source, cv2.INTER_LINEAR)
-    return sprite(patch, alpha, anchor=centre, unit_px=unit)
+    share = alpha[:, :, None].astype(np.float32) / 255
+    below = np.array(free.tone, np.float32) * 0.85
+    whole = (patch * share + below * (1 - share)).astype(np.uint8)
+    return sprite(whole, cv2.max(alpha, _neck(unit, alpha.shape)), anchor=centre, unit_px=unit)
 
 
 def _around(photo: Image, face: Box, unit: float) -> Image:
-    """Return the surroundings of the face, 2.5 x 2.75 widths of it, `unit` pixels a width."""
+    """Return the surroundings of the face, 2.5 x 3.1 widths of it, `unit` pixels a width."""
     scale = unit / face.width
     x, y = face.centre
     onto = np.array([[scale, 0, 1.25 * unit - scale * x], [0, scale, 1.45 * unit - scale * y]])
-    size = (round(2.5 * unit), round(2.75 * unit))
+    size = (round(2.5 * unit), round(3.1 * unit))
     if scale < 0.5:  # a large photo: shrink it properly first, or linear sampling skips pixels
         photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         onto[0, 0] = onto[1, 1] = 1.0
@@ -86,7 +91,7 @@ def _around(photo: Image, face: Box, unit: float) -> Image:
 
 def _head_mask(patch: Image, unit: float) -> Image:
     """Return the soft mask of head, hair and neck, uint8, shape of the patch."""
-    small = cv2.resize(patch, None, fx=64 / unit, fy=64 / unit, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(patch, (160, 198), interpolation=cv2.INTER_AREA)[:176]
     middle = (80, 93)  # 1.25 and 1.45 widths of 64 pixels
     marks = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
     _oval(marks, middle, 1.05, 1.30, cv2.GC_PR_BGD)
@@ -97,6 +102,7 @@ def _head_mask(patch: Image, unit: float) -> Image:
     cv2.setRNGSeed(1)  # the cut seeds its clusters at random; the same photo gives the same cut
     cv2.grabCut(small, marks, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
     inside = np.isin(marks, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8) * 255
+    inside = cv2.copyMakeBorder(inside, 0, 198 - 176, 0, 0, cv2.BORDER_REPLICATE)
     inside = _largest_part(inside)
     inside = cv2.morphologyEx(inside, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     soft = cv2.resize(inside, patch.shape[1::-1], interpolation=cv2.INTER_CUBIC)
@@ -152,22 +158,15 @@ def skin(photo: Image, face: Box) -> tuple[int, int, int]:
     return int(blue), int(green), int(red)
 
 
-def neck(tone: tuple[int, int, int]) -> Sprite:
-    """Draw the neck and the chest behind a head whose cut ends there."""
-    unit = _BODY_UNIT
-    colours = np.full((2 * unit, 2 * unit, 3), [c * 0.85 for c in tone], np.uint8)
-    alpha = np.zeros((2 * unit, 2 * unit), np.uint8)
-    edge = (
-        (0.68, 0.2),
-        (0.66, 0.85),
-        (0.3, 1.1),
-        (1.0, 1.9),
-        (1.7, 1.1),
-        (1.34, 0.85),
-        (1.32, 0.2),
-    )
-    cv2.fillPoly(alpha, [(np.array(edge) * unit).round().astype(np.int32)], 255, cv2.LINE_AA)
-    return sprite(colours, cv2.GaussianBlur(alpha, (0, 0), 1.2), anchor=(unit, 0), unit_px=unit)
+def _neck(unit: float, shape: tuple[int, ...]) -> Image:
+    """Return the soft mask of a drawn neck and chest, uint8, in a patch of a head."""
+    edge = ((-0.32, 0.2), (-0.34, 0.85), (-0.55, 1.05), (0.0, 1.64), (0.55, 1.05), (0.34, 0.85),
+            (0.32, 0.2))  # fmt: skip
+    spots = ((np.array(edge) + np.array((1.25, 1.45))) * unit).round().astype(np.int32)
+    alpha = np.zeros(shape[:2], np.uint8)
+    cv2.fillPoly(alpha, [spots], 255, cv2.LINE_AA)
+    soft: Image = cv2.GaussianBlur(alpha, (0, 0), unit * 0.02)
+    return soft
 
 
 class _Cloth:

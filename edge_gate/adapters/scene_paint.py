@@ -53,7 +53,13 @@ def sprite(colours: Image, alpha: Image, *, anchor: tuple[float, float], unit_px
         anchor: The point to lay by, pixels.
         unit_px: The length to scale by, pixels.
     """
-    level = np.dstack((cv2.multiply(colours, cv2.merge([alpha] * 3), scale=1 / 255), alpha))
+    left, top, wide, high = cv2.boundingRect(alpha)
+    # Every pixel is paid for in each frame, so the clear margin goes; two stay for soft edges.
+    left, top = max(0, left - 2), max(0, top - 2)
+    part = (slice(top, top + high + 4), slice(left, left + wide + 4))
+    premultiplied = cv2.multiply(colours[part], cv2.merge([alpha[part]] * 3), scale=1 / 255)
+    level = np.dstack((premultiplied, alpha[part]))
+    anchor = (anchor[0] - left, anchor[1] - top)
     levels: list[Layer] = [level]
     while min(level.shape[:2]) >= 32 and len(levels) < 5:
         level = cv2.resize(level, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)

@@ -15,6 +15,8 @@ from edge_gate.walk import Phase, Pose
 
 _YAW_STEP_DEG = 2
 """Heads are turned once for each of these steps and kept."""
+_HAND = (118, 142, 184)
+"""Skin of the hands that hold somebody else's photo, BGR."""
 _EXPOSURE_S = 0.010
 """Shutter of an indoor camera: what moves meanwhile is smeared."""
 
@@ -27,7 +29,6 @@ class Costume:
     face: Box
     seed: int
     free: figures.Cut = field(init=False)
-    neck: Sprite = field(init=False)
     clothes: Sprite = field(init=False)
     hand: Sprite = field(init=False)
     heads: dict[int, Sprite] = field(default_factory=dict)
@@ -36,9 +37,8 @@ class Costume:
 
     def __post_init__(self) -> None:
         """Draw what every pose needs."""
-        tone = figures.skin(self.photo, self.face)
         self.free = figures.cut(self.photo, self.face)
-        self.neck, self.hand = figures.neck(tone), figures.hand(tone)
+        self.hand = figures.hand(_HAND)
         self.clothes = figures.clothes(seed=self.seed)
 
     def head(self, yaw_deg: float) -> Sprite:
@@ -124,7 +124,6 @@ class Stage:
         smear = abs(one.speed_px_s) * _EXPOSURE_S
         place = Place(x, y, pose.width_px, pose.sway_deg, actor.gain, actor.blur_px, smear)
         if actor.presents is Presents.FACE:
-            lay(frame, wardrobe.neck, place)
             head = wardrobe.head(pose.yaw_deg)
             lay(frame, head, replace(place, roll_deg=pose.sway_deg + actor.tilt_deg))
         lay(frame, wardrobe.clothes, place)

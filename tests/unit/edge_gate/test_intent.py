@@ -68,7 +68,7 @@ class TestOnePassenger:
 
     def test_waits_until_kofi_looks(self) -> None:
         """Kofi, who reads his phone beside the gate, is not chosen until he has faced it."""
-        away, looks = [face_at(320, yaw_deg=45)], [face_at(320, yaw_deg=-10)]
+        away, looks = [face_at(320, yaw_deg=60)], [face_at(320, yaw_deg=-10)]
 
         answers = watch([away, away, away, looks, looks, looks])
 
@@ -88,7 +88,7 @@ class TestCompany:
     def test_never_chooses_the_bystander(self) -> None:
         """Lena in the background is not chosen whatever Mato in front does, and Mato is."""
         lena = face_at(400, 84)
-        frames = [[face_at(300, 130, yaw_deg=0 if i % 9 else 50), lena] for i in range(60)]
+        frames = [[face_at(300, 130, yaw_deg=0 if i % 9 else 60), lena] for i in range(60)]
 
         answers = watch(frames)
 
