@@ -1,0 +1,339 @@
+"""Every `RiderStore` keeps the same promises."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from cloud_sync.adapters import postgres as cloud
+from cloud_sync.adapters.publish import publish, stations
+from cloud_sync.gallery import Change, DropTemplate, IssuerKey, PutKey, PutTemplate
+from cloud_sync.view import EdgeNode
+from enroll.adapters.memory import MemoryRiderStore
+from enroll.adapters.postgres import VERSIONS, PostgresRiderStore, Views
+from enroll.code import make_key
+from enroll.consent import ConsentRecord, Purpose
+from enroll.lookalike import LookalikePair, Verdict
+from enroll.rider import Rider, RiderState
+from enroll.stationing import put
+from enroll.store import Erasure, RiderStore, StoreFailed
+from enroll.template import PLAIN, MasterTemplate, Photo
+from fare.adapters import database
+from tests.riders import direction
+
+ADA, BEN = UUID(int=1, version=4), UUID(int=2, version=4)
+
+
+class Bench(Protocol):
+    """A store with its stations in view."""
+
+    @property
+    def store(self) -> RiderStore:
+        """The store."""
+
+    def add_station(self, station_id: str) -> None:
+        """Let a station join."""
+
+    def holds(self, station_id: str) -> set[object]:
+        """Return what a station holds: rider references and key numbers."""
+
+
+class MemoryBench:
+    """In memory."""
+
+    def __init__(self) -> None:
+        self.store = MemoryRiderStore()
+
+    def add_station(self, station_id: str) -> None:
+        """Let a station join."""
+        self.store.add_station(station_id)
+
+    def holds(self, station_id: str) -> set[object]:
+        """Replay what the station was told."""
+        held: set[object] = set()
+        for change in self.store.view(station_id):
+            name = _name(change)
+            held = held - {name} if isinstance(change, DropTemplate) else held | {name}
+        return held
+
+
+class PostgresBench:
+    """On PostgreSQL with the real station views of `cloud_sync`."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        database.migrate(engine, "cloud_sync", cloud.VERSIONS)
+        database.migrate(engine, "enroll", VERSIONS)
+        self.engine = engine
+        self.store = PostgresRiderStore(engine, Views(stations, publish))
+
+    def add_station(self, station_id: str) -> None:
+        """Write a view as `cloud_sync admit` does."""
+        add_view(self.engine, station_id)
+
+    def holds(self, station_id: str) -> set[object]:
+        """Read the view."""
+        whole = cloud.PostgresViewLog(self.engine).whole(station_id)
+        return {_name(change) for change in whole.changes}
+
+
+def add_view(engine: sa.Engine, station_id: str) -> None:
+    """Let a station join."""
+    node = EdgeNode(f"edge-{station_id}", station_id, bytes(range(32)))
+    cloud.PostgresViewLog(engine).admit(node, datetime.fromisoformat("2026-05-04T12:00:00Z"))
+
+
+def _name(change: Change) -> object:
+    match change:
+        case PutTemplate(template):
+            return template.rider_ref
+        case DropTemplate(ref):
+            return ref
+        case PutKey(key):
+            return key.key_id
+        case _:
+            raise AssertionError(change)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Give each store in turn."""
+    if request.param == "memory":
+        yield MemoryBench()
+    else:
+        yield PostgresBench(request.getfixturevalue("engine"))
+
+
+def rider(ref: UUID, noon: datetime, *, name: str = "Ada") -> Rider:
+    """Give a new rider."""
+    return Rider(ref, name, minor=False, state=RiderState.ACTIVE, created=noon)
+
+
+def template(ref: UUID, noon: datetime, *, seed: int = 1, version: int = 1) -> MasterTemplate:
+    """Give a template in a random direction."""
+    return MasterTemplate(ref, version, "test/space", PLAIN, direction(seed), noon, 1)
+
+
+def photo(ref: UUID, noon: datetime, number: int, *, original: bytes | None = None) -> Photo:
+    """Give a photo with a random embedding."""
+    embedding = direction(100 + number)
+    return Photo(UUID(int=number), ref, noon, "test/space", embedding, 0.5, original)
+
+
+class TestDossiers:
+    """What is written is read again."""
+
+    def test_unknown_rider(self, bench: Bench) -> None:
+        """A reference that nobody has finds nothing, inside a unit and outside."""
+        with bench.store.begin() as unit:
+            assert unit.read(ADA) is None
+        assert bench.store.find(ADA) is None
+
+    def test_everything_comes_back(self, bench: Bench, noon: datetime) -> None:
+        """A dossier with every part filled is read as it was written, vectors bit by bit."""
+        ada = rider(ADA, noon)
+        consents = (
+            ConsentRecord(ADA, Purpose.STORE, given=True, text_version=1, at=noon),
+            ConsentRecord(ADA, Purpose.STORE, given=False, text_version=1, at=noon),
+        )
+        photos = (photo(ADA, noon, 7, original=b"jpeg"), photo(ADA, noon, 3))
+        erasure = Erasure(ADA, noon, "withdrawn", 1, 2, 3)
+
+        with bench.store.begin() as unit:
+            unit.add_rider(ada, b"k" * 32)
+            for record in consents:
+                unit.append_consent(record)
+            for each in photos:
+                unit.add_photo(each)
+            unit.put_template(template(ADA, noon, version=4))
+            unit.set_stationed(ADA, 4)
+            unit.add_erasure(erasure)
+        found = bench.store.find(ADA)
+
+        assert found is not None
+        assert (found.rider, found.key_hash) == (ada, b"k" * 32)
+        assert (found.consents, found.erasures) == (consents, (erasure,))
+        assert [p.photo_id for p in found.photos] == [p.photo_id for p in photos]
+        assert [p.original for p in found.photos] == [b"jpeg", None]
+        for got, given in zip(found.photos, photos, strict=True):
+            np.testing.assert_array_equal(got.embedding, given.embedding)
+        assert found.template is not None
+        np.testing.assert_array_equal(found.template.vector, direction(1))
+        assert (found.templates_made, found.stationed) == (4, 4)
+
+    def test_changes(self, bench: Bench, noon: datetime) -> None:
+        """Name, state, key, photos, originals and template can be changed and deleted."""
+        with bench.store.begin() as unit:
+            unit.add_rider(rider(ADA, noon), b"k" * 32)
+            for number in (1, 2, 3):
+                unit.add_photo(photo(ADA, noon, number, original=b"jpeg"))
+            unit.put_template(template(ADA, noon, version=1))
+            unit.put_template(template(ADA, noon, version=2, seed=5))
+        with bench.store.begin() as unit:
+            unit.set_rider(replace(rider(ADA, noon), display_name="", state=RiderState.PAUSED))
+            unit.set_key_hash(ADA, b"n" * 32)
+            unit.drop_photo(ADA, UUID(int=2))
+            unit.drop_photo(ADA, UUID(int=99))
+            unit.drop_originals(ADA)
+            unit.drop_template(ADA)
+        found = bench.store.find(ADA)
+
+        assert found is not None
+        assert (found.rider.display_name, found.rider.state) == ("", RiderState.PAUSED)
+        assert found.key_hash == b"n" * 32
+        assert [(p.photo_id.int, p.original) for p in found.photos] == [(1, None), (3, None)]
+        assert (found.template, found.templates_made) == (None, 2)
+
+    def test_reference_is_used_once(self, bench: Bench, noon: datetime) -> None:
+        """A second rider with a taken reference is refused."""
+        with bench.store.begin() as unit:
+            unit.add_rider(rider(ADA, noon), b"k" * 32)
+        with pytest.raises(StoreFailed), bench.store.begin() as unit:
+            unit.add_rider(rider(ADA, noon, name="Other"), b"x" * 32)
+
+        found = bench.store.find(ADA)
+        assert found is not None
+        assert found.rider.display_name == "Ada"
+
+
+class TestUnits:
+    """All or nothing."""
+
+    def test_exception_undoes_everything(self, bench: Bench, noon: datetime) -> None:
+        """What a unit wrote before it failed is gone, also from the stations."""
+        bench.add_station("S1")
+
+        def cut_off() -> None:
+            with bench.store.begin() as unit:
+                unit.add_rider(rider(ADA, noon), b"k" * 32)
+                unit.put_template(template(ADA, noon))
+                unit.tell_stations([put(template(ADA, noon))])
+                raise RuntimeError("power cut")
+
+        with pytest.raises(RuntimeError):
+            cut_off()
+
+        assert bench.store.find(ADA) is None
+        assert bench.holds("S1") == set()
+
+    def test_unit_sees_its_own_writes(self, bench: Bench, noon: datetime) -> None:
+        """A dossier read within a unit holds what the unit wrote before."""
+        with bench.store.begin() as unit:
+            unit.add_rider(rider(ADA, noon), b"k" * 32)
+            unit.put_template(template(ADA, noon))
+            found = unit.read(ADA)
+
+        assert found is not None
+        assert found.template is not None
+
+
+class TestLookalikes:
+    """The master gallery and the pairs in it."""
+
+    def test_nearest(self, bench: Bench, noon: datetime) -> None:
+        """Other riders of the same space at or above the score come, the closest first."""
+        mine = template(ADA, noon)
+        others = {10: 0.9, 11: 0.6, 12: 0.4}
+        with bench.store.begin() as unit:
+            unit.add_rider(rider(ADA, noon), b"k" * 32)
+            unit.put_template(mine)
+            for number, cosine in others.items():
+                ref = UUID(int=number)
+                vector = direction(number, near=mine.vector, cosine=cosine)
+                unit.add_rider(rider(ref, noon), b"k" * 32)
+                unit.put_template(replace(template(ref, noon), vector=vector))
+            foreign = UUID(int=13)
+            unit.add_rider(rider(foreign, noon), b"k" * 32)
+            unit.put_template(replace(mine, rider_ref=foreign, model_id="other/space"))
+            found = unit.nearest(mine, 0.5)
+
+        assert [match.rider_ref.int for match in found] == [10, 11]
+        assert [match.score for match in found] == pytest.approx([0.9, 0.6], abs=1e-3)
+
+    def test_pairs(self, bench: Bench, noon: datetime) -> None:
+        """A pair is in both dossiers, open until cleared, and forgotten with either rider."""
+        pair = LookalikePair(ADA, BEN, 0.8, noon)
+        with bench.store.begin() as unit:
+            unit.add_rider(rider(ADA, noon), b"k" * 32)
+            unit.add_rider(rider(BEN, noon), b"k" * 32)
+            unit.put_pair(pair)
+        for ref in (ADA, BEN):
+            found = bench.store.find(ref)
+            assert found is not None
+            assert found.alike == (pair,)
+        assert bench.store.open_pairs() == (pair,)
+
+        with bench.store.begin() as unit:
+            unit.put_pair(replace(pair, verdict=Verdict.CLEARED))
+        assert bench.store.open_pairs() == ()
+
+        with bench.store.begin() as unit:
+            unit.drop_pairs(BEN)
+        found = bench.store.find(ADA)
+        assert found is not None
+        assert found.alike == ()
+
+
+class TestStations:
+    """Views commit with the dossier."""
+
+    def test_told_stations_hold_it(self, bench: Bench, noon: datetime) -> None:
+        """All stations get a template, and lose it by a drop."""
+        for station in ("S1", "S2"):
+            bench.add_station(station)
+        with bench.store.begin() as unit:
+            unit.tell_stations([put(template(ADA, noon)), PutKey(IssuerKey(3, bytes(32)))])
+        assert bench.holds("S1") == bench.holds("S2") == {ADA, 3}
+
+        with bench.store.begin() as unit:
+            unit.tell_stations([DropTemplate(ADA)])
+        assert bench.holds("S1") == bench.holds("S2") == {3}
+
+    def test_nobody_to_tell(self, bench: Bench, noon: datetime) -> None:
+        """Without stations, telling them is no error."""
+        with bench.store.begin() as unit:
+            unit.tell_stations([put(template(ADA, noon))])
+            assert unit.new_stations() == ()
+
+    def test_new_station_is_filled_once(self, bench: Bench, noon: datetime) -> None:
+        """A station is new until it was filled, and its fill reaches no other station."""
+        bench.add_station("S1")
+        with bench.store.begin() as unit:
+            assert unit.new_stations() == ("S1",)
+            unit.fill_station("S1", [])
+        bench.add_station("S2")
+        with bench.store.begin() as unit:
+            assert unit.new_stations() == ("S2",)
+            unit.fill_station("S2", [put(template(ADA, noon))])
+        with bench.store.begin() as unit:
+            assert unit.new_stations() == ()
+        assert (bench.holds("S1"), bench.holds("S2")) == (set(), {ADA})
+
+    def test_stationed_templates(self, bench: Bench, noon: datetime) -> None:
+        """Only templates that the stations were told of are listed."""
+        with bench.store.begin() as unit:
+            for ref in (ADA, BEN):
+                unit.add_rider(rider(ref, noon), b"k" * 32)
+                unit.put_template(template(ref, noon))
+            unit.set_stationed(BEN, 1)
+            assert [each.rider_ref for each in unit.stationed()] == [BEN]
+
+
+class TestIssuerKeys:
+    """Keys that sign ride codes."""
+
+    def test_newest_comes_last(self, bench: Bench, noon: datetime) -> None:
+        """Keys are kept whole, in the order of their making; a number is used once."""
+        first = make_key(9, bytes(range(32)), noon)
+        second = make_key(2, bytes(range(1, 33)), noon + timedelta(days=1))
+        with bench.store.begin() as unit:
+            unit.add_issuer_key(first)
+            unit.add_issuer_key(second)
+        with bench.store.begin() as unit:
+            assert unit.issuer_keys() == (first, second)
+        with pytest.raises(StoreFailed), bench.store.begin() as unit:
+            unit.add_issuer_key(first)
