@@ -71,9 +71,9 @@ class Pace:
         self._seen = self._thin(image)
         return True
 
-    def codes_due(self, now_s: float) -> bool:
+    def codes_due(self, now_s: float, *, at_once: bool = False) -> bool:
         """Tell whether to look for a code in this frame, and take it as looked at if so."""
-        if now_s - self._codes_s < self._config.code_period_s:
+        if not at_once and now_s - self._codes_s < self._config.code_period_s:
             return False
         self._codes_s = now_s
         return True

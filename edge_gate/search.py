@@ -9,34 +9,23 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from cloud_sync.content import Space
 from cloud_sync.gallery import Change, DropTemplate, PutTemplate, Template
 from edge_gate.face import Embedding
-
-PLAIN = "plain"
-"""The `transform_id` of embeddings as the model gives them."""
 
 
 class SpaceMismatch(Exception):
     """A probe or template comes from another model or transform than the gallery."""
 
 
-@dataclass(frozen=True, slots=True)
-class Space:
-    """Where an embedding lives: only embeddings of one space may be compared."""
+def admit(space: Space, other: Space) -> None:
+    """Let an embedding of `other` meet those of `space`.
 
-    model_id: str
-    """The embedder, e.g. `open/fr_feature@1f0c2d`."""
-    transform_id: str = PLAIN
-    """The keyed transform applied after it; `plain` for none."""
-
-    def admit(self, other: "Space") -> None:
-        """Let an embedding of the same space in.
-
-        Raises:
-            SpaceMismatch: It is of another space; the message names both.
-        """
-        if other != self:
-            raise SpaceMismatch(f"{other} does not meet {self}")
+    Raises:
+        SpaceMismatch: They are not the same; the message names both.
+    """
+    if other != space:
+        raise SpaceMismatch(f"{other} does not meet {space}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,7 +107,7 @@ class Gallery(Protocol):
 
 def space_of(template: Template) -> Space:
     """Return the space of a template."""
-    return Space(template.model_id, template.transform_id)
+    return Space(template.model_id, template.transform_id, len(template.vector))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from cloud_sync.content import Space
 from cloud_sync.gallery import Template
 from edge_gate.face import Embedding
-from edge_gate.search import NOBODY, Candidates, Probe, Space, space_of
+from edge_gate.search import NOBODY, Candidates, Probe, admit, space_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class FaissGallery:
         Raises:
             SpaceMismatch: The probe is of another space.
         """
-        self._space.admit(probe.space)
+        admit(self._space, probe.space)
         view = self._view
         vector = np.ascontiguousarray(probe.vector, np.float32)
         wanted = max(k, self._config.proposals)
@@ -137,7 +138,7 @@ class FaissGallery:
             SpaceMismatch: A template is of another space; nothing has changed then.
         """
         for template in puts:
-            self._space.admit(space_of(template))
+            admit(self._space, space_of(template))
         with self._writer:
             for rider in drops:
                 self._templates.pop(rider, None)
@@ -155,7 +156,7 @@ class FaissGallery:
             SpaceMismatch: A template is of another space; nothing has changed then.
         """
         for template in templates:
-            self._space.admit(space_of(template))
+            admit(self._space, space_of(template))
         fresh = {template.rider_ref: template for template in templates}
         segment = self._build(fresh)
         with self._writer:

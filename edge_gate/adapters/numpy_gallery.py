@@ -6,8 +6,9 @@ from uuid import UUID
 
 import numpy as np
 
+from cloud_sync.content import Space
 from cloud_sync.gallery import Template
-from edge_gate.search import NOBODY, Candidates, Probe, Space, space_of
+from edge_gate.search import NOBODY, Candidates, Probe, admit, space_of
 
 
 class NumpyGallery:
@@ -34,7 +35,7 @@ class NumpyGallery:
         Raises:
             SpaceMismatch: The probe is of another space.
         """
-        self._space.admit(probe.space)
+        admit(self._space, probe.space)
         riders, matrix = self._view
         if not riders:
             return NOBODY
@@ -49,7 +50,7 @@ class NumpyGallery:
             SpaceMismatch: A template is of another space; nothing has changed then.
         """
         for template in puts:
-            self._space.admit(space_of(template))
+            admit(self._space, space_of(template))
         for rider in drops:
             self._templates.pop(rider, None)
         self._templates.update({template.rider_ref: template for template in puts})
@@ -62,7 +63,7 @@ class NumpyGallery:
             SpaceMismatch: A template is of another space; nothing has changed then.
         """
         for template in templates:
-            self._space.admit(space_of(template))
+            admit(self._space, space_of(template))
         self._templates = {template.rider_ref: template for template in templates}
         self._show()
 

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cloud_sync.content import Space
 from cloud_sync.gallery import Template
 from edge_gate.adapters.faiss_gallery import FaissConfig, FaissGallery
 from edge_gate.adapters.numpy_gallery import NumpyGallery
 from edge_gate.face import Embedding
-from edge_gate.search import Candidates, Gallery, Probe, Space, SpaceMismatch
+from edge_gate.search import Candidates, Gallery, Probe, SpaceMismatch
 
 SPACE = Space("test/512")
 POOL = 60

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from cloud_sync.content import Space
 from cloud_sync.gallery import DropKey, DropTemplate, IssuerKey, PutKey, PutTemplate, Template
 from cloud_sync.lease import Anchor, Lease
 from edge_gate.adapters.numpy_gallery import NumpyGallery
 from edge_gate.holdings import Holdings
-from edge_gate.search import Space, sort_changes
+from edge_gate.search import sort_changes
 
-SPACE = Space("test/4")
+SPACE = Space("test/4", dimension=8)
 
 
 def _threshold(size: int) -> float | None:

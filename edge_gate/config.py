@@ -1,0 +1,165 @@
+"""One TOML file in, one checked `StationConfig` out; nothing else in the node reads settings.
+
+Tables: `[station]` (what `StationConfig` lists), one `[[lane]]` a lane, and `[stages...]`, which
+may set any field of any stage's own configuration, e.g. `[stages.face.approach]`.
+"""
+
+import tomllib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from edge_gate.pipeline import LaneConfig
+from fare.tap import Direction
+
+
+class ConfigWrong(Exception):
+    """The file cannot be used; says which key and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSpec:
+    """One lane, as the file has it."""
+
+    id: str
+    """The lane's name within the station, as it stands in taps."""
+    direction: Direction
+    """`entry` or `exit`."""
+    camera: str
+    """Where frames come from: webcam index, URL, file, folder, scene, or `push` for frames that
+    a browser sends."""
+    code_camera: str = ""
+    """A camera for codes alone; empty when the lane's camera reads them too."""
+    zone: tuple[tuple[float, float], ...] = ()
+    """Corners of the zone, shares of the picture; empty for the stages' own."""
+
+
+@dataclass(frozen=True, slots=True)
+class StationConfig:
+    """One station node."""
+
+    station_id: str
+    """Stop id, as in the tariff's network."""
+    edge_id: str
+    """The node's name, as admitted by the cloud."""
+    data_dir: Path
+    """Folder of outbox, gallery replica and node key; made if missing."""
+    cloud: str
+    """Address of the sync service, HOST:PORT; empty runs without a cloud."""
+    listen: str = "127.0.0.1:8080"
+    """Where the node's own pages are served, HOST:PORT."""
+    name: str = ""
+    """The station's name for people; the id if empty."""
+    model_pack: str = "open"
+    """The pack of models, as in models/manifest.toml."""
+    accept_noncommercial: bool = False
+    """Whether the operator accepts weights whose licence forbids commerce."""
+    model_threads: int = 1
+    """Threads of one inference, 1 to 16."""
+    target_fpir: float = 1e-3
+    """Share of strangers' approaches that may open wrongly, above 0, below 1; with the gallery's
+    size it makes the threshold."""
+    show_pictures: bool = False
+    """Whether the staff page shows the lanes' pictures, from memory, never stored. Off: whoever
+    runs a demonstration switches it on."""
+    accept_push: bool = False
+    """Whether lanes whose camera is `push` take frames from a browser; demonstrations only."""
+    lanes: tuple[LaneSpec, ...] = ()
+    """At least one."""
+    stages: LaneConfig = field(default_factory=LaneConfig)
+    """What every stage of every lane goes by."""
+
+    def __post_init__(self) -> None:
+        """Check what the stages cannot check for themselves.
+
+        Raises:
+            ValueError: A value is out of range or two lanes share an id.
+        """
+        if not self.lanes:
+            raise ValueError("a station needs at least one [[lane]]")
+        if len({lane.id for lane in self.lanes}) != len(self.lanes):
+            raise ValueError("two lanes have the same id")
+        if not (0 < self.target_fpir < 1 and 1 <= self.model_threads <= 16):
+            raise ValueError("target_fpir is between 0 and 1, model_threads 1 to 16")
+
+    def lane_config(self, lane: LaneSpec) -> LaneConfig:
+        """Return the stages' configuration with the lane's own zone in it."""
+        if not lane.zone:
+            return self.stages
+        intent = replace(self.stages.face.intent, zone=lane.zone)
+        return replace(self.stages, face=replace(self.stages.face, intent=intent))
+
+
+def parse(text: str, *, folder: Path) -> StationConfig:
+    """Read a station's configuration.
+
+    Args:
+        text: TOML.
+        folder: Relative `data_dir` and camera paths are taken from here.
+
+    Raises:
+        ConfigWrong: Not TOML, an unknown key, a wrong type, or a value out of range.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigWrong(f"not TOML: {error}") from error
+    station = dict(table.pop("station", {}))
+    station["lanes"] = table.pop("lane", [])
+    station["stages"] = table.pop("stages", {})
+    if table:
+        raise ConfigWrong(f"unknown: {', '.join(sorted(table))}")
+    config: StationConfig = _build(StationConfig, station, "station")
+    return replace(config, data_dir=folder / config.data_dir)
+
+
+def _build(kind: Any, table: Any, where: str) -> Any:
+    """Make a dataclass from a table, its fields by their annotations."""
+    if not isinstance(table, Mapping):
+        raise ConfigWrong(f"{where}: a table is needed")
+    hints = get_type_hints(kind)
+    unknown = set(table) - {f.name for f in fields(kind)}
+    if unknown:
+        raise ConfigWrong(f"{where}: unknown {', '.join(sorted(unknown))}")
+    values = {key: _value(hints[key], value, f"{where}.{key}") for key, value in table.items()}
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise ConfigWrong(f"{where}: {error}") from error
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    if get_origin(hint) in (Union, types.UnionType):
+        hint = next(kind for kind in get_args(hint) if kind is not type(None))
+    if is_dataclass(hint):
+        return _build(hint, value, where)
+    if get_origin(hint) is tuple:
+        return _tuple(hint, value, where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if isinstance(hint, type) and issubclass(hint, Enum) and isinstance(value, str):
+        try:
+            return hint(value)
+        except ValueError as error:
+            allowed = ", ".join(str(member.value) for member in hint)
+            raise ConfigWrong(f"{where}: {value!r} is none of {allowed}") from error
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ConfigWrong(f"{where}: {hint.__name__} is needed, not {value!r}")
+    return value
+
+
+def _tuple(hint: Any, value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise ConfigWrong(f"{where}: a list is needed")
+    kinds = get_args(hint)
+    if len(kinds) == 2 and kinds[1] is Ellipsis:
+        kinds = (kinds[0],) * len(value)
+    if len(kinds) != len(value):
+        raise ConfigWrong(f"{where}: {len(kinds)} values are needed")
+    pairs = zip(kinds, value, strict=True)
+    return tuple(_value(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(pairs))
