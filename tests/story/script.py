@@ -54,5 +54,108 @@ class Passenger:
     """Whether the rider has paused the face."""
     fare_minor: int | None = None
     """What the whole ride must cost, in fen; None for nobody who rides."""
-    paid: str = ""
-    """How the ride must be paid in the end: `wallet` or `card`."""
+    after: str = ""
+    """Whose plan must be over before this one begins."""
+
+
+NORTH = "xianbeizhan"
+"""Xi'an North Station."""
+PAGODA = "dayanta"
+"""Dayanta (Big Wild Goose Pagoda), 19,555 m from Xi'an North by the shortest way: 5 yuan."""
+STATIONS = (NORTH, PAGODA)
+FARE_MINOR = 500
+
+_NOT_KNOWN = ("not_recognised",)
+_BOTH = ("too_close_together",)
+
+
+def _ride(
+    origin: str, way_in: Show, way_out: Show, *, first: tuple[Step, ...] = ()
+) -> tuple[Step, ...]:
+    target = PAGODA if origin == NORTH else NORTH
+    return (*first, Step(origin, "entry", way_in), Step(target, "exit", way_out))
+
+
+def _refused(station: str, remark: str) -> Step:
+    return Step(station, "entry", Show.FACE, Expect.SHUT, _NOT_KNOWN, remark=remark)
+
+
+PASSENGERS = (
+    Passenger("Robin", "tok_yes", _ride(NORTH, Show.FACE, Show.FACE), fare_minor=FARE_MINOR),
+    Passenger("Sasha", "wallet", _ride(NORTH, Show.FACE, Show.CODE), fare_minor=FARE_MINOR),
+    Passenger(
+        "Kim",
+        "tok_charged_silent",
+        _ride(PAGODA, Show.CODE, Show.FACE),
+        fare_minor=FARE_MINOR,
+    ),
+    Passenger(
+        "Jules",
+        "wallet",
+        _ride(
+            NORTH,
+            Show.CODE,
+            Show.CODE,
+            first=(_refused(NORTH, "has an account, but no face enrolled"),),
+        ),
+        face=False,
+        fare_minor=FARE_MINOR,
+    ),
+    Passenger(
+        "Noor",
+        "tok_yes",
+        _ride(
+            PAGODA,
+            Show.CODE,
+            Show.CODE,
+            first=(_refused(PAGODA, "has paused the face in the app"),),
+        ),
+        paused=True,
+        fare_minor=FARE_MINOR,
+    ),
+    Passenger(
+        "Toni",
+        "tok_yes",
+        _ride(
+            PAGODA,
+            Show.FACE,
+            Show.FACE,
+            first=(
+                Step(
+                    PAGODA,
+                    "entry",
+                    Show.FACE,
+                    Expect.SHUT,
+                    _BOTH,
+                    beside="Eileen",
+                    remark="and Eileen walk up shoulder to shoulder",
+                ),
+            ),
+        ),
+        fare_minor=FARE_MINOR,
+    ),
+    Passenger(
+        "Eileen",
+        "wallet",
+        _ride(PAGODA, Show.FACE, Show.FACE),
+        fare_minor=FARE_MINOR,
+        after="Toni",
+    ),
+    Passenger(
+        "Tom",
+        "",
+        (
+            Step(
+                NORTH,
+                "entry",
+                Show.PHOTO,
+                Expect.REPORTED,
+                whose="Robin",
+                remark="holds up a print of Robin's portrait",
+            ),
+        ),
+        face=False,
+        after="Robin",
+    ),
+)
+"""Everybody, in the order in which they set out."""

