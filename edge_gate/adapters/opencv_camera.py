@@ -76,7 +76,10 @@ class OpenCvCamera:
 
     def _opened(self) -> cv2.VideoCapture:
         """Open the device."""
-        cv2.setLogLevel(0)  # OpenCV's own warnings may quote an address with its password
+        logging = cv2.utils.logging
+        logging.setLogLevel(
+            logging.LOG_LEVEL_SILENT
+        )  # OpenCV's own warnings may quote an address with its password
         if isinstance(self._source, int):
             device = cv2.VideoCapture(self._source)
             device.set(cv2.CAP_PROP_FRAME_WIDTH, self._config.width)
