@@ -71,6 +71,8 @@ class Pack:
     """Role to file; empty for a pack that InsightFace's own package installs."""
     insightface: Mapping[str, str]
     """Role to file name inside an InsightFace pack; empty for the others."""
+    calibration: Mapping[str, Any]
+    """What the model's scores are worth (`edge_gate/calibration.py`); empty if not measured."""
 
 
 def load(path: Path = _HERE / "manifest.toml") -> dict[str, Pack]:
@@ -113,6 +115,7 @@ def _pack(name: str, table: dict[str, Any]) -> Pack:
         },
         files={role: _file(role, fields) for role, fields in table.get("files", {}).items()},
         insightface=table.get("insightface", {}),
+        calibration=table.get("calibration", {}),
     )
 
 

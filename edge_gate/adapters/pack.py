@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from edge_gate import calibration
 from edge_gate.adapters import onnx, opencv
+from edge_gate.calibration import Calibration
 from edge_gate.detect import DetectConfig
 from edge_gate.eye import Eye, ModelRefused
 from models import manifest
@@ -43,6 +45,27 @@ def open_eye(
         raise ModelRefused(f"{pack.name}: the licence ({pack.licence}) has not been accepted")
     opencv.one_thread()
     return _open_onnx(pack, folder / pack.name, threads=threads, detect_width=detect_width)
+
+
+def open_calibration(pack_name: str) -> Calibration:
+    """Return what the scores of a pack's embedder are worth.
+
+    Args:
+        pack_name: As in the manifest.
+
+    Raises:
+        ModelRefused: There is no such pack, it was never measured, or the measurement is of
+            another embedder; `python -m edge_gate evaluate --calibrate` measures.
+    """
+    try:
+        pack = manifest.pack(pack_name)
+    except manifest.PackUnknown as error:
+        raise ModelRefused(str(error)) from error
+    if not pack.calibration:
+        raise ModelRefused(f"{pack.name}: has no calibration, so no gallery has a threshold")
+    if pack.calibration["embedder_sha256"] != pack.files["embedder"].sha256:
+        raise ModelRefused(f"{pack.name}: the calibration is of another embedder")
+    return calibration.from_table(pack.calibration)
 
 
 def _open_onnx(pack: Pack, place: Path, *, threads: int, detect_width: int) -> Eye:
