@@ -1,5 +1,6 @@
 """Webcams, network streams and video files, through OpenCV."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from edge_gate.face import Frame
 _OPEN_TIMEOUT_MS = 5_000
 _READ_TIMEOUT_MS = 1_500
 """A stream that is silent for so long is opened anew; the watch closes the lane meanwhile."""
+_CLOSE_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class OpenCvCamera:
         self._source = source
         self._config = config or OpenCvConfig()
         self._device: cv2.VideoCapture | None = None
+        self._reading = threading.Lock()
         self._number = 0
         self._closed = False
 
@@ -55,31 +58,37 @@ class OpenCvCamera:
         Raises:
             CameraLost: The device cannot be opened or gives no more pictures.
         """
-        if self._closed:
-            return None
-        if self._device is None:
-            self._device = self._opened()
-        good, image = self._device.read()
-        if not good or image is None or image.size == 0:
-            self._device.release()
-            self._device = None
+        with self._reading:
             if self._closed:
                 return None
-            raise CameraLost("the device gives no more pictures")
-        frame = Frame(image, self._number, time.monotonic())
-        self._number += 1
-        return frame
+            if self._device is None:
+                self._device = self._opened()
+            good, image = self._device.read()
+            if good and image is not None and image.size > 0:
+                frame = Frame(image, self._number, time.monotonic())
+                self._number += 1
+                return frame
+            self._let_go()
+        if self._closed:
+            return None
+        raise CameraLost("the device gives no more pictures")
 
     def close(self) -> None:
-        """Let no more frames be read; the reading thread lets the device go."""
+        """Let the device go; one that hangs in a read keeps it until the read returns."""
         self._closed = True
+        if self._reading.acquire(timeout=_CLOSE_TIMEOUT_S):
+            self._let_go()
+            self._reading.release()
+
+    def _let_go(self) -> None:
+        if self._device is not None:
+            self._device.release()
+            self._device = None
 
     def _opened(self) -> cv2.VideoCapture:
         """Open the device."""
-        logging = cv2.utils.logging
-        logging.setLogLevel(
-            logging.LOG_LEVEL_SILENT
-        )  # OpenCV's own warnings may quote an address with its password
+        # OpenCV's own warnings may quote an address with its password.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         if isinstance(self._source, int):
             device = cv2.VideoCapture(self._source)
             device.set(cv2.CAP_PROP_FRAME_WIDTH, self._config.width)
