@@ -181,6 +181,7 @@ class HangUp:
     """Whether a person must look."""
 
 
+Storing = Apply | BeginSnapshot | Stage | FinishSnapshot
 Effect = Say | Apply | BeginSnapshot | Stage | FinishSnapshot | RenewLease | NoteTime | HangUp
 Step = tuple[Follower, tuple[Effect, ...]]
 

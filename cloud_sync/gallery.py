@@ -1,6 +1,6 @@
 """What a station must hold: templates and ride-code keys, and the changes between revisions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -19,8 +19,8 @@ class Template:
     """The embedder that made it; a template meets only its own model."""
     transform_id: str
     """The keyed transform applied to it; `plain` for none."""
-    vector: npt.NDArray[np.float32]
-    """float32, shape (D,), unit length. Two bytes a value (float16) on wire and disk."""
+    vector: npt.NDArray[np.float32] = field(repr=False)
+    """Never shown: a template in a log line would be a face in a log line. float32, shape (D,), unit length. Two bytes a value (float16) on wire and disk."""
     expires: datetime | None = None
     """After this moment (aware UTC) the edge must not use it; None is as long as the lease."""
 

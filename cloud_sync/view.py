@@ -155,7 +155,7 @@ class ViewLog(Protocol):
         """Note a lease durably before it is sent, and return the head it is valid for."""
         ...
 
-    def quarantine(self, station_id: str, content_hash: bytes, detail: str, now: datetime) -> None:
+    def quarantine(self, station_id: str, digest: bytes, detail: str, now: datetime) -> None:
         """Keep an item from all edges of a station: it is sent as a drop from now on."""
         ...
 

@@ -30,7 +30,7 @@ from cloud_sync.adapters.tables import (
     VIEW_LOG,
     VIEW_QUARANTINE,
 )
-from cloud_sync.content import unpack
+from cloud_sync.content import content_hash, unpack
 from cloud_sync.gallery import (
     Change,
     DropKey,
@@ -85,6 +85,18 @@ class PostgresViewLog:
         """Add changes to the views of some stations, in one transaction."""
         with self._begun() as connection:
             publish(connection, station_ids, changes, dimension=self._dimension)
+
+    def lacking(self, station_id: str, changes: Sequence[Change]) -> tuple[Change, ...]:
+        """Return the changes whose very content a view does not hold yet.
+
+        Args:
+            station_id: The station.
+            changes: Templates and keys to put.
+        """
+        query = sa.select(VIEW_ITEM.c.content_hash).where(VIEW_ITEM.c.station_id == station_id)
+        with self._begun() as connection:
+            held = set(connection.execute(query).scalars())
+        return tuple(change for change in changes if content_hash(change) not in held)
 
     def admit(self, node: EdgeNode, now: datetime) -> None:
         """Let an edge follow its station's view; the view is made when it is the first."""
@@ -169,11 +181,11 @@ class PostgresViewLog:
             raise HistoryGone(f"{edge_id} is no longer admitted")
         return head
 
-    def quarantine(self, station_id: str, content_hash: bytes, detail: str, now: datetime) -> None:
+    def quarantine(self, station_id: str, digest: bytes, detail: str, now: datetime) -> None:
         """Keep an item from all edges of a station: it is sent as a drop from now on."""
         with self._begun() as connection:
             query = sa.select(VIEW_ITEM).where(
-                VIEW_ITEM.c.station_id == station_id, VIEW_ITEM.c.content_hash == content_hash
+                VIEW_ITEM.c.station_id == station_id, VIEW_ITEM.c.content_hash == digest
             )
             row = connection.execute(query.with_for_update()).first()
             if row is None:
@@ -181,7 +193,7 @@ class PostgresViewLog:
             publish(connection, (station_id,), (_dropped(row.item_key),), dimension=self._dimension)
             kept = {
                 "station_id": station_id,
-                "content_hash": content_hash,
+                "content_hash": digest,
                 "item_key": row.item_key,
                 "body": row.body,
                 "detail": detail,

@@ -1,0 +1,214 @@
+"""The cloud's process for the wire, and its operator's commands.
+
+The database is that of GATELINE_DATABASE_URL; without it a private one in ./var/postgres.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog, stations
+from cloud_sync.gallery import PutTemplate
+from cloud_sync.generate import templates
+from cloud_sync.view import EdgeNode
+from fare.adapters import database
+from fare.log import say, start_logging
+
+_LOG = logging.getLogger("cloud_sync")
+_PRIVATE = Path("var/postgres")
+_COMPACT_S = 600.0
+"""Between two compactions, seconds."""
+_KEEP = 10_000
+"""Lines that a log keeps in any case: an edge that was away for days resumes all the same."""
+
+
+class SystemClock:
+    """The time of this machine."""
+
+    def wall(self) -> datetime:
+        """Return the wall clock, aware UTC."""
+        return datetime.now(UTC)
+
+    def monotonic_s(self) -> float:
+        """Return the monotonic clock, seconds."""
+        return time.monotonic()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    chosen = _parser().parse_args(arguments)
+    start_logging()
+    run: Callable[[argparse.Namespace, sa.Engine], int] = chosen.run
+    with database.opened(os.environ.get("GATELINE_DATABASE_URL"), _PRIVATE) as engine:
+        database.migrate(engine, "cloud_sync", VERSIONS)
+        return run(chosen, engine)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cloud_sync", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="serve galleries and take taps over gRPC")
+    serve.add_argument("--listen", default="127.0.0.1:7443", help="host:port; port 0 is any free")
+    serve.set_defaults(run=_serve)
+
+    admit = commands.add_parser("admit", help="let an edge node follow its station's view")
+    admit.add_argument("edge_id")
+    admit.add_argument("station_id")
+    admit.add_argument("public_key", type=_public_key, help="Ed25519, 64 hex digits")
+    admit.set_defaults(run=_admit)
+
+    fill = commands.add_parser("fill", help="put generated templates into a station's view")
+    fill.add_argument("station_id")
+    fill.add_argument("--count", type=int, required=True)
+    fill.add_argument("--seed", type=int, default=1)
+    fill.add_argument("--model-id", required=True)
+    fill.set_defaults(run=_fill)
+
+    renew = commands.add_parser("renew-epoch", help="make every edge of a station start anew")
+    renew.add_argument("station_id")
+    renew.set_defaults(run=_renew_epoch)
+
+    migrate = commands.add_parser("migrate", help="bring the schema to its newest version")
+    migrate.set_defaults(run=lambda _chosen, _engine: 0)
+    status = commands.add_parser("status", help="print all views and where their edges stand")
+    status.set_defaults(run=_status)
+
+    bench = commands.add_parser("bench", help="time a full resync of generated templates")
+    bench.add_argument("--count", type=int, nargs="*", default=[20_000, 50_000])
+    bench.set_defaults(run=_bench)
+    return parser
+
+
+def _public_key(text: str) -> bytes:
+    key = bytes.fromhex(text)
+    if len(key) != 32:
+        raise argparse.ArgumentTypeError("not 32 bytes")
+    return key
+
+
+def _serve(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    return asyncio.run(_serve_until_told(chosen.listen, engine))
+
+
+async def _serve_until_told(listen: str, engine: sa.Engine) -> int:
+    from cloud_sync.adapters.grpc_server import ServerConfig, Stores, serve
+    from cloud_sync.adapters.postgres_taps import PostgresTapLog
+    from cloud_sync.adapters.wakes import Wakes, conninfo
+    from cloud_sync.adapters.wakes import listen as listen_to
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    views = PostgresViewLog(engine)
+    wakes = Wakes()
+    chores = [
+        asyncio.create_task(listen_to(wakes, conninfo(engine))),
+        asyncio.create_task(_compact_for_ever(views, engine)),
+    ]
+
+    def ready(port: int) -> None:
+        say(_LOG, "ready", service="cloud_sync", port=port)
+
+    try:
+        await serve(
+            Stores(views, PostgresTapLog(engine)),
+            ServerConfig(listen),
+            wakes=wakes,
+            clock=SystemClock(),
+            stop=stop,
+            on_ready=ready,
+        )
+    except RuntimeError as problem:
+        say(_LOG, "cannot_serve", level=logging.ERROR, listen=listen, detail=str(problem))
+        return 1
+    finally:
+        for chore in chores:
+            chore.cancel()
+        await asyncio.gather(*chores, return_exceptions=True)
+    say(_LOG, "stopped", service="cloud_sync")
+    return 0
+
+
+async def _compact_for_ever(views: PostgresViewLog, engine: sa.Engine) -> None:
+    from cloud_sync.view import ViewLogFailed
+
+    def once() -> None:
+        with engine.begin() as connection:
+            known = stations(connection)
+        for station in known:
+            views.compact(station, datetime.now(UTC), keep=_KEEP)
+
+    while True:
+        await asyncio.sleep(_COMPACT_S)
+        try:
+            await asyncio.to_thread(once)
+        except (ViewLogFailed, sa.exc.SQLAlchemyError) as problem:
+            say(_LOG, "compaction_failed", level=logging.ERROR, detail=str(problem))
+
+
+def _admit(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    node = EdgeNode(chosen.edge_id, chosen.station_id, chosen.public_key)
+    PostgresViewLog(engine).admit(node, datetime.now(UTC))
+    print(f"{node.edge_id} may follow the view of {node.station_id}")
+    return 0
+
+
+def _fill(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    began_s = time.monotonic()
+    views = PostgresViewLog(engine)
+    made = templates(chosen.count, seed=chosen.seed, model_id=chosen.model_id)
+    changes = tuple(PutTemplate(template) for template in made)
+    new = views.lacking(chosen.station_id, changes)
+    views.publish((chosen.station_id,), new)
+    seconds = time.monotonic() - began_s
+    print(
+        f"{len(new)} of {len(changes)} templates were new at {chosen.station_id}, {seconds:.1f} s"
+    )
+    return 0
+
+
+def _renew_epoch(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    PostgresViewLog(engine).renew_epoch(chosen.station_id, uuid4())
+    print(f"{chosen.station_id} starts a new history; its edges take a snapshot")
+    return 0
+
+
+def _status(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    del chosen
+    views = PostgresViewLog(engine)
+    with engine.begin() as connection:
+        known = stations(connection)
+    for station in known:
+        head = views.head(station)
+        assert head is not None
+        print(f"{station}: revision {head.head_rev}, model {head.model_id or 'none yet'}")
+        for edge in views.edges(station):
+            behind = head.head_rev - edge.acked_rev if edge.epoch == head.epoch else None
+            place = "needs a snapshot" if behind is None else f"{behind} behind"
+            lease = edge.lease_until.isoformat(timespec="seconds") if edge.lease_until else "none"
+            print(f"  {edge.edge_id}: {place}, lease until {lease}")
+    return 0
+
+
+def _bench(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    from cloud_sync.adapters.bench import resync
+
+    for count in chosen.count:
+        print(resync(engine, count, clock=SystemClock()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""The cloud's gRPC server: gallery streams and tap batches.
+
+Everything here is asynchronous in one loop; the database is asked in threads. What an edge is
+told is decided in `serve_view`, what becomes of taps in `ingest`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from gateline.sync.v1 import (
+    gallery_service_pb2_grpc,
+    tap_service_pb2,
+    tap_service_pb2_grpc,
+)
+
+from cloud_sync.adapters.grpc_channel import SERVER_OPTIONS
+from cloud_sync.adapters.grpc_session import Session, SessionEnded, Tools, first
+from cloud_sync.adapters.shelf import Shelf
+from cloud_sync.adapters.wakes import Wakes
+from cloud_sync.clock import Clock
+from cloud_sync.serve_view import ServeConfig
+from cloud_sync.tap_log import EdgeUnknown, TapLog, TapLogFailed
+from cloud_sync.view import ViewLog
+from cloud_sync.wire import WireBroken, batch_from_proto, receipt_to_proto
+from fare.log import say
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Where and how the cloud serves."""
+
+    listen: str
+    """`host:port`; port 0 takes a free one."""
+    serve: ServeConfig = field(default_factory=ServeConfig)
+    """How patiently each stream is served."""
+    snapshots_max: int = 2
+    """Snapshots sent at once, from 1: each holds a whole view in memory, 100 MB at 50,000."""
+    streams_max: int = 1_000
+    """Calls served at once, from 1; past it the edge is told to come back."""
+    grace_s: float = 2.0
+    """How long calls may finish when the server stops, seconds, 0 or more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What the cloud serves from."""
+
+    views: ViewLog
+    taps: TapLog
+
+
+async def serve(
+    stores: Stores,
+    config: ServerConfig,
+    *,
+    wakes: Wakes,
+    clock: Clock,
+    stop: asyncio.Event,
+    on_ready: Callable[[int], None],
+) -> None:
+    """Serve until `stop` is set.
+
+    Args:
+        stores: Views and taps.
+        config: Where and how.
+        wakes: Tells which views changed; listening is its owner's business.
+        clock: The time.
+        stop: Ends the server, streams first.
+        on_ready: Called with the port once it serves.
+
+    Raises:
+        RuntimeError: The address is taken.
+    """
+    server = grpc.aio.server(
+        options=SERVER_OPTIONS,
+        compression=grpc.Compression.NoCompression,
+        maximum_concurrent_rpcs=config.streams_max,
+    )
+    tools = Tools(stores.views, config.serve, Shelf(config.snapshots_max), wakes, clock)
+    _Gallery(tools).join(server)
+    _Taps(stores.taps, clock).join(server)
+    port = server.add_insecure_port(config.listen)
+    await server.start()
+    on_ready(port)
+    try:
+        await stop.wait()
+    finally:
+        wakes.end()
+        await server.stop(config.grace_s)
+
+
+def _caller(context: grpc.aio.ServicerContext, claimed: str) -> str:
+    """Return who is calling: the one place where identity is established.
+
+    Until edges bring certificates this is what the message claims, so the network must be trusted.
+
+    Args:
+        context: Of the call.
+        claimed: The edge id in the message.
+    """
+    del context
+    return claimed
+
+
+class _Gallery(gallery_service_pb2_grpc.GalleryServiceServicer):
+    """Follow streams."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    def join(self, server: grpc.aio.Server) -> None:
+        """Be served by this server."""
+        add = gallery_service_pb2_grpc.add_GalleryServiceServicer_to_server
+        add(self, server)  # type: ignore[no-untyped-call]  # generated
+
+    async def Follow(self, requests: Any, context: grpc.aio.ServicerContext) -> None:  # noqa: N802
+        """Serve one edge until either side hangs up."""
+        try:
+            hello = await first(requests)
+            edge_id = _caller(context, hello.edge_id)
+            await Session(hello, edge_id, self._tools, write=context.write).run(requests)
+        except SessionEnded as ended:
+            await context.abort(ended.code, ended.detail)
+
+
+class _Taps(tap_service_pb2_grpc.TapServiceServicer):
+    """Tap batches."""
+
+    def __init__(self, taps: TapLog, clock: Clock) -> None:
+        self._taps = taps
+        self._clock = clock
+
+    def join(self, server: grpc.aio.Server) -> None:
+        """Be served by this server."""
+        add = tap_service_pb2_grpc.add_TapServiceServicer_to_server
+        add(self, server)  # type: ignore[no-untyped-call]  # generated
+
+    async def BatchCreateTaps(  # noqa: N802
+        self,
+        request: tap_service_pb2.BatchCreateTapsRequest,
+        context: grpc.aio.ServicerContext,
+    ) -> tap_service_pb2.BatchCreateTapsResponse:
+        """Store a batch; answer after the commit."""
+        request.edge_id = _caller(context, request.edge_id)
+        try:
+            batch = batch_from_proto(request)
+            receipt = await asyncio.to_thread(self._taps.ingest, batch, self._clock.wall())
+        except WireBroken as problem:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(problem))
+        except EdgeUnknown as problem:
+            say(_LOG, "taps_refused", level=logging.ERROR, edge_id=request.edge_id)
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(problem))
+        except TapLogFailed as problem:
+            say(_LOG, "tap_log_failed", level=logging.ERROR, detail=str(problem))
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the tap log is not available")
+        return receipt_to_proto(receipt)

@@ -1,0 +1,284 @@
+"""One gallery stream of the cloud: performs what `serve_view` decides."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from uuid import UUID
+
+import grpc
+from gateline.sync.v1 import gallery_service_pb2 as pb
+
+from cloud_sync import serve_view
+from cloud_sync.adapters.shelf import Parcel, Shelf
+from cloud_sync.adapters.wakes import Wakes
+from cloud_sync.clock import Clock
+from cloud_sync.messages import Ack, Bookmark, FromCloud, Hello, Nack
+from cloud_sync.serve_view import ServeConfig, Serving
+from cloud_sync.view import HistoryGone, NeedsSnapshot, ViewLog, ViewLogFailed, plan
+from cloud_sync.wire import WireBroken, request_from_proto, response_to_proto
+from fare.log import say
+
+_LOG = logging.getLogger(__name__)
+_HELLO_S = 10.0
+"""For the first message, seconds."""
+_TICK_S = 1.0
+"""Between two looks at the clock, seconds."""
+_INBOX_MAX = 32
+"""Messages of an edge that wait; an edge has at most one acknowledgement a chunk on its way."""
+
+
+class SessionEnded(Exception):
+    """The stream is over, with the status that the edge is told."""
+
+    def __init__(self, code: grpc.StatusCode, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+class _Signal(Enum):
+    """What may come beside the edge's messages."""
+
+    WOKEN = "woken"
+    """The view may have changed."""
+    LEFT = "left"
+    """The edge has hung up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all streams of a server share."""
+
+    views: ViewLog
+    config: ServeConfig
+    shelf: Shelf
+    wakes: Wakes
+    clock: Clock
+
+
+class Session:
+    """One stream, from after its hello to its end."""
+
+    def __init__(
+        self,
+        hello: Hello,
+        edge_id: str,
+        tools: Tools,
+        *,
+        write: Callable[[pb.FollowResponse], Awaitable[None]],
+    ) -> None:
+        """Take what the stream needs.
+
+        Args:
+            hello: What the edge says it holds.
+            edge_id: Who it is, proven.
+            tools: Shared by all streams.
+            write: Sends a message to the edge.
+        """
+        self._hello = hello
+        self._edge_id = edge_id
+        self._station_id = hello.station_id
+        self._views = tools.views
+        self._config = tools.config
+        self._shelf = tools.shelf
+        self._wakes = tools.wakes
+        self._clock = tools.clock
+        self._write = write
+        self._inbox: asyncio.Queue[Ack | Nack | _Signal] = asyncio.Queue(_INBOX_MAX)
+        self._is_woken = False
+        self._has_place = False
+        self._parcel: Parcel | None = None
+
+    async def run(self, requests: AsyncIterator[pb.FollowRequest]) -> None:
+        """Serve until the edge hangs up.
+
+        Args:
+            requests: What the edge says after its hello.
+
+        Raises:
+            SessionEnded: The cloud hangs up.
+        """
+        reader = asyncio.create_task(self._read(requests))
+        try:
+            with self._wakes.subscribed(self._station_id, self._wake):
+                await self._serve()
+        except ViewLogFailed as problem:
+            say(_LOG, "view_log_failed", level=logging.ERROR, detail=str(problem))
+            raise SessionEnded(grpc.StatusCode.UNAVAILABLE, "no database") from problem
+        finally:
+            self._let_snapshot_go()
+            reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reader
+            say(_LOG, "edge_left", edge_id=self._edge_id, station=self._station_id)
+
+    async def _serve(self) -> None:
+        state = Serving(self._hello, self._config)
+        event: serve_view.Event | None = await self._planned(self._hello)
+        while event is not None:
+            state = await self._step(state, event)
+            if self._wakes.is_ended:
+                raise SessionEnded(grpc.StatusCode.UNAVAILABLE, "the server stops")
+            event = await self._next_event()
+
+    async def _planned(self, hello: Hello) -> serve_view.Event:
+        node = await asyncio.to_thread(self._views.edge, self._edge_id)
+        head = await asyncio.to_thread(self._views.head, hello.station_id)
+        verdict = plan(hello, node, head)
+        name = type(verdict).__name__
+        station = hello.station_id
+        say(_LOG, "edge_joined", edge_id=self._edge_id, station=station, plan=name)
+        if isinstance(verdict, NeedsSnapshot):
+            return await self._snapshot_planned()
+        return serve_view.Planned(verdict, head)
+
+    async def _next_event(self) -> serve_view.Event | None:
+        """Wait for the edge, for a change of the view, or for the time; None is the end."""
+        try:
+            came = await asyncio.wait_for(self._inbox.get(), _TICK_S)
+        except TimeoutError:
+            return serve_view.Tick()
+        match came:
+            case _Signal.LEFT:
+                return None
+            case _Signal.WOKEN:
+                self._is_woken = False
+                head = await asyncio.to_thread(self._views.head, self._station_id)
+                return serve_view.Gone() if head is None else serve_view.HeadSeen(head)
+            case message:
+                return serve_view.Heard(message)
+
+    async def _step(self, state: Serving, event: serve_view.Event) -> Serving:
+        """Take one event and everything that follows from it."""
+        events = [event]
+        while events:
+            state, effects = serve_view.step(state, events.pop(0), self._clock.monotonic_s())
+            for effect in effects:
+                answer = await self._perform(effect)
+                if answer is not None:
+                    events.append(answer)
+        return state
+
+    async def _perform(self, effect: serve_view.Effect) -> serve_view.Event | None:
+        match effect:
+            case serve_view.Send(message):
+                await self._say(message)
+            case serve_view.SendPart(nonce, index):
+                assert self._parcel is not None
+                await self._say(self._parcel.chunk(nonce, index))
+            case serve_view.Read(epoch, from_rev, limit):
+                return await self._page(epoch, from_rev, limit)
+            case serve_view.TakeSnapshot():
+                return await self._snapshot_planned()
+            case serve_view.LetSnapshotGo():
+                self._let_snapshot_go()
+            case serve_view.NoteAck(epoch, rev):
+                now = self._clock.wall()
+                await asyncio.to_thread(self._views.acknowledge, self._edge_id, epoch, rev, now)
+            case serve_view.OfferLease(length):
+                return await self._lease_offered(length)
+            case serve_view.Quarantine(digest, detail):
+                await self._quarantine(digest, detail)
+            case serve_view.HangUp(reason, alarm):
+                raise self._ended(reason, is_alarm=alarm)
+        return None
+
+    async def _say(self, message: FromCloud) -> None:
+        response = await asyncio.to_thread(response_to_proto, message)
+        try:
+            await asyncio.wait_for(self._write(response), self._config.ack_s)
+        except TimeoutError as problem:
+            raise SessionEnded(grpc.StatusCode.DEADLINE_EXCEEDED, "nobody reads") from problem
+
+    async def _page(self, epoch: UUID, from_rev: int, limit: int) -> serve_view.Event:
+        station = self._station_id
+        try:
+            page = await asyncio.to_thread(self._views.read, station, epoch, from_rev, limit)
+        except HistoryGone:
+            return serve_view.Gone()
+        return serve_view.PageRead(page)
+
+    async def _snapshot_planned(self) -> serve_view.Event:
+        """Wait for a place, with a sign of life to the edge now and then, and take the view."""
+        self._let_snapshot_go()
+        while not await self._shelf.take_place(self._config.bookmark_s):
+            offered = await self._lease_offered(timedelta(0))
+            await self._say(Bookmark(offered.head.epoch, 0, offered.until, offered.cloud_time))
+        self._has_place = True
+        self._parcel = await self._shelf.parcel(self._views, self._hello)
+        snapshot = self._parcel.snapshot
+        is_begun = snapshot.root_hash == self._hello.staged_root
+        head = await asyncio.to_thread(self._views.head, self._station_id)
+        return serve_view.Planned(snapshot, head, self._hello.staged_chunks if is_begun else 0)
+
+    def _let_snapshot_go(self) -> None:
+        self._parcel = None
+        if self._has_place:
+            self._has_place = False
+            self._shelf.leave_place()
+
+    async def _lease_offered(self, length: timedelta) -> serve_view.LeaseOffered:
+        now = self._clock.wall()
+        try:
+            head = await asyncio.to_thread(self._views.offer_lease, self._edge_id, now + length)
+        except HistoryGone as problem:
+            raise SessionEnded(grpc.StatusCode.PERMISSION_DENIED, str(problem)) from problem
+        return serve_view.LeaseOffered(head, now + length, now)
+
+    async def _quarantine(self, digest: bytes, detail: str) -> None:
+        say(
+            _LOG,
+            "template_quarantined",
+            level=logging.ERROR,
+            edge_id=self._edge_id,
+            station=self._station_id,
+            content_hash=digest.hex(),
+            detail=detail,
+        )
+        now = self._clock.wall()
+        await asyncio.to_thread(self._views.quarantine, self._station_id, digest, detail, now)
+
+    def _ended(self, reason: str, *, is_alarm: bool) -> SessionEnded:
+        level = logging.ERROR if is_alarm else logging.INFO
+        say(_LOG, "edge_hung_up", level=level, edge_id=self._edge_id, reason=reason)
+        code = grpc.StatusCode.PERMISSION_DENIED if is_alarm else grpc.StatusCode.UNAVAILABLE
+        return SessionEnded(code, reason)
+
+    async def _read(self, requests: AsyncIterator[pb.FollowRequest]) -> None:
+        try:
+            async for request in requests:
+                message = request_from_proto(request)
+                if not isinstance(message, Hello):
+                    await self._inbox.put(message)
+        except WireBroken as problem:
+            say(_LOG, "wire_broken", level=logging.ERROR, detail=str(problem))
+        await self._inbox.put(_Signal.LEFT)
+
+    def _wake(self) -> None:
+        if not self._is_woken and not self._inbox.full():
+            self._is_woken = True
+            self._inbox.put_nowait(_Signal.WOKEN)
+
+
+async def first(requests: AsyncIterator[pb.FollowRequest]) -> Hello:
+    """Return the hello that a stream starts with.
+
+    Args:
+        requests: The stream.
+
+    Raises:
+        SessionEnded: It did not come, or something else did.
+    """
+    try:
+        message = request_from_proto(await asyncio.wait_for(anext(requests), _HELLO_S))
+    except (TimeoutError, StopAsyncIteration) as problem:
+        raise SessionEnded(grpc.StatusCode.DEADLINE_EXCEEDED, "no hello") from problem
+    except WireBroken as problem:
+        raise SessionEnded(grpc.StatusCode.INVALID_ARGUMENT, str(problem)) from problem
+    if not isinstance(message, Hello):
+        raise SessionEnded(grpc.StatusCode.INVALID_ARGUMENT, "a stream starts with its hello")
+    return message

@@ -1,0 +1,145 @@
+"""The edge's loop that sends taps: performs what `uplink` decides."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import grpc
+from gateline.sync.v1 import tap_service_pb2_grpc
+
+from cloud_sync.adapters.grpc_channel import TAPS_DEADLINE_S, dial
+from cloud_sync.backoff import Backoff
+from cloud_sync.clock import Clock
+from cloud_sync.outbox import Outbox, OutboxFailed
+from cloud_sync.tap_log import Batch, Receipt
+from cloud_sync.uplink import LinkDown, LinkRefused, Outcome, Position, step
+from cloud_sync.wire import batch_to_proto, receipt_from_proto
+from fare.log import say
+
+_LOG = logging.getLogger(__name__)
+_POLL_S = 0.1
+"""How soon a tap goes up that nobody announced, seconds."""
+_REFUSALS = (
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.UNIMPLEMENTED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkConfig:
+    """Whose taps go up, and where."""
+
+    target: str
+    """`host:port` of the cloud."""
+    edge_id: str
+    """This node, as admitted."""
+    deadline_s: float = TAPS_DEADLINE_S
+    """For one batch, seconds, above 0."""
+    backoff: Backoff = field(default_factory=Backoff)
+    """After a batch that failed."""
+
+
+class GrpcTapSink:
+    """The cloud's tap log, over one channel."""
+
+    def __init__(self, channel: grpc.Channel, *, deadline_s: float = TAPS_DEADLINE_S) -> None:
+        """Take a channel.
+
+        Args:
+            channel: To the cloud; not closed here.
+            deadline_s: For one batch, seconds, above 0.
+        """
+        stub = tap_service_pb2_grpc.TapServiceStub
+        self._stub = stub(channel)  # type: ignore[no-untyped-call]  # generated
+        self._deadline_s = deadline_s
+
+    def send(self, batch: Batch) -> Receipt:
+        """Send a batch and return what the cloud holds after its commit."""
+        try:
+            response = self._stub.BatchCreateTaps(batch_to_proto(batch), timeout=self._deadline_s)
+        except grpc.RpcError as problem:
+            detail = f"{problem.code().name}: {problem.details()}"
+            if problem.code() in _REFUSALS:
+                raise LinkRefused(detail) from problem
+            raise LinkDown(detail) from problem
+        return receipt_from_proto(response)
+
+
+class TapUplink:
+    """Sends what the outbox holds, until the cloud has it."""
+
+    def __init__(
+        self, outbox: Outbox, *, config: UplinkConfig, clock: Clock, draw: Callable[[], float]
+    ) -> None:
+        """Take what the loop needs.
+
+        Args:
+            outbox: The lanes append to it; this loop reads and acknowledges.
+            config: Whose taps, and where.
+            clock: The time.
+            draw: Returns a random number in [0, 1).
+        """
+        self._outbox = outbox
+        self._config = config
+        self._clock = clock
+        self._draw = draw
+        self._nudged = threading.Event()
+
+    def nudge(self) -> None:
+        """Say that a tap was appended, so that it goes up at once; any thread may."""
+        self._nudged.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Send until `stop` is set; call it in a thread of its own.
+
+        Args:
+            stop: Ends the loop when the batch on its way is through.
+        """
+        position = Position()
+        failures = 0
+        while not stop.is_set():
+            began_s = self._clock.monotonic_s()
+            channel = dial(self._config.target)
+            try:
+                sink = GrpcTapSink(channel, deadline_s=self._config.deadline_s)
+                while not stop.is_set():
+                    position = self._once(sink, position)
+            except (LinkDown, LinkRefused, OutboxFailed) as problem:
+                held_s = self._clock.monotonic_s() - began_s
+                failures = self._config.backoff.failures_after(failures, held_s)
+                self._rest(problem, failures, stop)
+            finally:
+                channel.close()
+
+    def _once(self, sink: GrpcTapSink, position: Position) -> Position:
+        self._nudged.clear()
+        position, outcome = step(self._outbox, sink, self._config.edge_id, position)
+        match outcome:
+            case Outcome.IDLE:
+                self._nudged.wait(_POLL_S)
+            case Outcome.STUCK | Outcome.RENEWED:
+                say(
+                    _LOG,
+                    f"uplink_{outcome.value}",
+                    level=logging.ERROR,
+                    outbox_id=self._outbox.outbox_id,
+                    wanted_seq=position.wanted_seq,
+                )
+            case Outcome.SENT:
+                pass
+        return position
+
+    def _rest(self, problem: Exception, failures: int, stop: threading.Event) -> None:
+        delay_s = self._config.backoff.delay_s(failures, self._draw())
+        level = logging.INFO if isinstance(problem, LinkDown) else logging.ERROR
+        say(
+            _LOG,
+            "taps_wait",
+            level=level,
+            reason=str(problem),
+            depth=self._outbox.depth(),
+            again_in_s=round(delay_s, 3),
+        )
+        stop.wait(delay_s)

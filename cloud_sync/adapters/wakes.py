@@ -1,0 +1,85 @@
+"""Tells the streams of a station that its view has changed, as soon as PostgreSQL says so."""
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+import psycopg
+import sqlalchemy as sa
+
+from cloud_sync.adapters.publish import VIEW_CHANNEL
+from fare.log import say
+
+_LOG = logging.getLogger(__name__)
+_AGAIN_S = 1.0
+"""Between two attempts to listen; meanwhile each bookmark looks at the view."""
+
+
+class Wakes:
+    """Who wants to be woken; lives in one event loop."""
+
+    def __init__(self) -> None:
+        self._sleepers: dict[str, set[Callable[[], None]]] = defaultdict(set)
+        self.is_ended = False
+        """Whether the server stops: every sleeper was woken for the last time."""
+
+    @contextlib.contextmanager
+    def subscribed(self, station_id: str, wake: Callable[[], None]) -> Iterator[None]:
+        """Have `wake` called whenever the station's view may have changed.
+
+        Args:
+            station_id: The station.
+            wake: Returns at once.
+        """
+        self._sleepers[station_id].add(wake)
+        try:
+            yield
+        finally:
+            self._sleepers[station_id].discard(wake)
+
+    def wake(self, station_id: str) -> None:
+        """Wake the streams of a station."""
+        for wake in tuple(self._sleepers.get(station_id, ())):
+            wake()
+
+    def wake_all(self) -> None:
+        """Wake every stream: something may have been missed."""
+        for station_id in tuple(self._sleepers):
+            self.wake(station_id)
+
+    def end(self) -> None:
+        """Let every stream end."""
+        self.is_ended = True
+        self.wake_all()
+
+
+def conninfo(engine: sa.Engine) -> str:
+    """Return the database's address as libpq takes it.
+
+    Args:
+        engine: On psycopg.
+    """
+    url = engine.url.set(drivername="postgresql")
+    return url.render_as_string(hide_password=False)
+
+
+async def listen(wakes: Wakes, conninfo: str) -> None:
+    """Wake streams by PostgreSQL's notifications, for ever; survives a lost connection.
+
+    Args:
+        wakes: Whom to wake.
+        conninfo: Of the database, as libpq takes it.
+    """
+    while True:
+        try:
+            connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+            async with connection:
+                await connection.execute(f"LISTEN {VIEW_CHANNEL}")
+                wakes.wake_all()  # what was announced while nobody listened
+                async for notice in connection.notifies():
+                    wakes.wake(notice.payload)
+        except psycopg.Error as problem:
+            say(_LOG, "listen_lost", level=logging.WARNING, detail=str(problem))
+        await asyncio.sleep(_AGAIN_S)
