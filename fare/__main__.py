@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     bank.add_argument("--listen", default="127.0.0.1:8090", help="host:port")
     bank.add_argument("--db", type=Path, default=Path("var/bank.sqlite"), help="the bank's book")
     bank.add_argument("--silence-s", type=float, default=60.0, help="how long a silent card keeps")
+    bank.add_argument("--slow-s", type=float, default=1.5, help="how long a slow card takes")
     bank.set_defaults(command=_bank)
 
     migrate = commands.add_parser("migrate", help="bring the database to the newest version")
@@ -123,31 +124,25 @@ def _work(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    import uvicorn
-
+    from fare.adapters.serving import serve
     from fare.adapters.statements import PostgresStatements
     from fare.web import create_app
 
     with _database() as engine:
         database.migrate(engine, "fare", VERSIONS)
         app = create_app(PostgresStatements(engine), shipped(arguments.city))
-        host, port = _address(arguments.listen)
-        say(_LOG, "ready", command="serve", listen=arguments.listen)
-        uvicorn.run(app, host=host, port=port, log_config=None, timeout_graceful_shutdown=2)
+        serve(app, arguments.listen)
     return 0
 
 
 def _bank(arguments: argparse.Namespace) -> int:
-    import uvicorn
-
     from fare.adapters.bank import BankBook, BankConfig, create_app
+    from fare.adapters.serving import serve
 
     arguments.db.parent.mkdir(parents=True, exist_ok=True)
     book = BankBook(arguments.db)
-    host, port = _address(arguments.listen)
-    app = create_app(book, BankConfig(silence_s=arguments.silence_s))
-    say(_LOG, "ready", command="bank", listen=arguments.listen)
-    uvicorn.run(app, host=host, port=port, log_config=None, timeout_graceful_shutdown=1)
+    config = BankConfig(silence_s=arguments.silence_s, slow_s=arguments.slow_s)
+    serve(create_app(book, config), arguments.listen)
     book.close()
     return 0
 
@@ -195,11 +190,6 @@ def _explain(arguments: argparse.Namespace) -> int:
         lines = PostgresStatements(engine).trip(arguments.trip)
     print(explain(lines, shipped(arguments.city).network))
     return 0 if lines else 1
-
-
-def _address(listen: str) -> tuple[str, int]:
-    host, _, port = listen.rpartition(":")
-    return host, int(port)
 
 
 if __name__ == "__main__":

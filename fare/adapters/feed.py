@@ -63,9 +63,9 @@ class PostgresTapFeed:
 
     def _listen(self) -> psycopg.Connection:
         # Detached from the pool: it must not go back there while it listens.
-        pooled = self._engine.connect()
+        pooled = self._engine.raw_connection()
+        ear = pooled.driver_connection
         pooled.detach()
-        ear = pooled.connection.driver_connection
         assert isinstance(ear, psycopg.Connection), "database.connect uses psycopg"
         ear.rollback()
         ear.autocommit = True

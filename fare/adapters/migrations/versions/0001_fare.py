@@ -23,7 +23,7 @@ CREATE TABLE fare.tap (
     direction text NOT NULL,
     medium text NOT NULL,
     tap_time timestamptz NOT NULL,
-    clock_error_ms integer NOT NULL,
+    clock_error_ms bigint NOT NULL,
     model_id text NOT NULL,
     score_e4 integer NOT NULL,
     code_id bytea NOT NULL,
@@ -196,3 +196,14 @@ def upgrade() -> None:
         CREATE TRIGGER charge_kept BEFORE DELETE OR TRUNCATE ON fare.charge
             FOR EACH STATEMENT EXECUTE FUNCTION fare.refuse_change();
     """)
+
+
+def downgrade() -> None:
+    op.execute(
+        "DROP TABLE fare.posting, fare.entry, fare.charge, fare.decision, fare.account, fare.tap,"
+        " fare.cursor"
+    )
+    op.execute(
+        "DROP FUNCTION fare.refuse_change, fare.refuse_imbalance, fare.refuse_overdraft,"
+        " fare.refuse_new_terms"
+    )
