@@ -9,9 +9,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
 
-from edge_gate.align import DegenerateLandmarks
+import numpy as np
+
+from edge_gate.align import DegenerateLandmarks, onto_template
 from edge_gate.eye import Eye
-from edge_gate.face import Box, Embedding, Face, Image
+from edge_gate.face import Embedding, Face, Image, Landmarks
 from edge_gate.quality import ENROLLMENT, Poor, PoorReason, QualityConfig, assess
 from enroll.picture import Picture, PictureFault, inspect
 
@@ -99,6 +101,11 @@ _POOR = MappingProxyType(
     }
 )
 
+# The middle of the 112 pixel template, which `edge_gate.quality` judges too, as 13 x 13 points.
+_FACE_GRID = np.stack(
+    np.meshgrid(np.linspace(20, 92, 13), np.linspace(24, 104, 13)), axis=-1
+).reshape(-1, 2)
+
 
 class NotDecodable(Exception):
     """The decoder gives up on a file whose container looked right."""
@@ -132,17 +139,20 @@ class PhotoConfig:
     second_face_ratio: float = 0.4
     """A second face this many times as wide as the first makes two, 0 to 1; below it is
     somebody in the background."""
-    outside_max: float = 0.1
-    """Share of the face's box that may lie outside the picture, 0 to 1: hair and chin, not eyes
-    and mouth."""
+    outside_max: float = 0.15
+    """Share of the face that may lie outside the picture, 0 to 1. Cut from any side until 0.15
+    are missing, three portraits agreed with their whole selves to 0.87 or better, at 0.25 to as
+    little as 0.71."""
     quality: QualityConfig = ENROLLMENT
     """The gate's own measures, with the limits for references."""
-    live_min: float = 0.2
+    live_min: float = 0.05
     """Liveness of one photo below which it is taken for a picture of a picture, 0 to 1. Low on
-    purpose: one photo is weak evidence, so only clear cases are refused; see docs/enrollment.md."""
-    same_person_min: float = 0.3
-    """Cosine similarity with the first photo from which it is the same person, -1 to 1; see
-    docs/enrollment.md."""
+    purpose: one photo is weak evidence. Of 707 press photos of live people 2.8 % are below 0.05
+    and 7.1 % below 0.2; what it stops is in docs/enrollment.md."""
+    same_person_min: float = 0.35
+    """Cosine similarity with the first photo from which it is the same person, -1 to 1. Of 1,021
+    pairs of one person 1.0 % are below, of 19,503 pairs of two people 0.03 % above (same photos);
+    relatives are not among them."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their ranges.
@@ -248,9 +258,9 @@ class Assessor:
         wide = first.box.width * self.config.second_face_ratio
         if any(other.box.width >= wide for other in others):
             return Refused(Refusal.TWO_FACES)
-        if _share_outside(first.box, image) > self.config.outside_max:
-            return Refused(Refusal.CUT_OFF)
         try:
+            if _share_outside(first.landmarks, image) > self.config.outside_max:
+                return Refused(Refusal.CUT_OFF)
             crop = self.eye.warp(image, first.landmarks)
         except DegenerateLandmarks:  # a profile, seen edge on
             return Refused(Refusal.TURNED_AWAY)
@@ -269,10 +279,16 @@ def _why_no_face(image: Image, config: QualityConfig) -> Refusal:
     return Refusal.TOO_BRIGHT if burnt > 0.8 else Refusal.NO_FACE
 
 
-def _share_outside(box: Box, image: Image) -> float:
-    """Return the share of a box that lies outside the picture, 0 to 1."""
+def _share_outside(landmarks: Landmarks, image: Image) -> float:
+    """Return the share of the face, eyebrows to chin, that lies outside the picture, 0 to 1.
+
+    The detector shortens the box of a face that is cut off, so the box cannot tell. The face's
+    place on the embedder's template can: its middle is laid over the picture as a grid.
+
+    Raises:
+        DegenerateLandmarks: The five points lie on one line.
+    """
+    onto = onto_template(landmarks)
+    points = (_FACE_GRID - onto[:, 2]) @ np.linalg.inv(onto[:, :2]).T
     height, width = image.shape[:2]
-    wide = min(box.left + box.width, width) - max(box.left, 0)
-    high = min(box.top + box.height, height) - max(box.top, 0)
-    inside = max(0.0, wide) * max(0.0, high)
-    return 1 - float(inside) / max(box.area, 1e-6)
+    return float(((points < 0) | (points > (width, height))).any(axis=1).mean())
