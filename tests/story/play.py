@@ -47,6 +47,7 @@ class Play:
         self.faces = portraits()
         self.phones: dict[str, Phone] = {}
         self.answers: dict[str, list[tuple[Step, Answer]]] = {}
+        self.rides = 0
         self._setting = setting
         self._say = say
         self._faults: dict[str, str] = {}
@@ -93,7 +94,10 @@ class Play:
             self._say(f"{self.city.network.stations[station].name} holds {wanted:,} templates")
 
     def ride(self) -> None:
-        """Let everybody walk, each in a thread of their own, and wait until all are through."""
+        """Let everybody walk once more, each in a thread of their own, until all are through."""
+        self.rides += 1
+        for done in self._done.values():
+            done.clear()
         threads = [
             threading.Thread(target=self._live, args=(person,), name=person.name)
             for person in PASSENGERS
@@ -164,7 +168,8 @@ class Play:
         trips = [trip for trip in purse["trips"] if trip["in"] and trip["out"]]
         total = sum(trip["fare"]["minor_units"] for trip in trips if trip["fare"])
         settled = bool(trips) and all(trip["settled"] for trip in trips)
-        if not wrong and (len(trips), total, settled) != (1, person.fare_minor, True):
+        due = (self.rides, self.rides * person.fare_minor, True)
+        if not wrong and (len(trips), total, settled) != due:
             wrong = f"{len(trips)} trips, {total} fen, settled: {settled}"
         metres = self._metres(trips)
         fare = f"CNY {total / 100:.2f}"

@@ -1,0 +1,133 @@
+"""kill -9 of every process in turn while people ride: nothing is lost, nothing is paid twice."""
+
+import itertools
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+import sqlalchemy as sa
+
+from fare.adapters import database
+from fare.city import shipped
+from tests.story.play import Play
+from tests.story.script import PASSENGERS, STATIONS
+from tests.story.setting import Setting
+
+_PAUSE_S = 4.0
+"""Between two kills: about what a killed process needs to come back."""
+
+
+class Killer:
+    """Kills one process after the other until told to stop."""
+
+    def __init__(self, setting: Setting) -> None:
+        """Take the victims in the order in which they are killed."""
+        self._setting = setting
+        self._enough = threading.Event()
+        self._victims = itertools.cycle((*setting.stage.actors, "postgres"))
+        self.killed: list[str] = []
+        self._thread = threading.Thread(target=self._work, name="killer", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and return when no more kills will come."""
+        self._enough.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        for victim in self._victims:
+            if self._enough.wait(_PAUSE_S):
+                return
+            if victim == "postgres":
+                self._setting.kill_database()
+            else:
+                self._setting.stage.actors[victim].kill()
+            self.killed.append(victim)
+
+
+@pytest.fixture
+def setting(tmp_path: Path) -> Iterator[Setting]:
+    """Set a stage with a small gallery, so that a killed node is back within seconds."""
+    setting = Setting(tmp_path, shipped(), generated=2_000)
+    yield setting
+    setting.stop()
+
+
+def _ride_under_fire(setting: Setting, rounds: int) -> None:
+    setting.start(print)
+    play = Play(setting, print, patience_s=12.0, tries=25)
+    play.enroll()
+    play.wait_for_galleries(patience_s=60)
+    killer = Killer(setting)
+    killer.start()
+    for number in range(rounds):
+        play.ride()
+        print(f"round {number + 1} of {rounds}, {len(killer.killed)} kills so far")
+    killer.stop()
+    rows = play.settle(patience_s=90)
+
+    assert set(killer.killed) == {*setting.stage.actors, "postgres"}
+    assert {row.name: row.wrong for row in rows if row.wrong} == {}
+    _no_tap_lost(setting)
+    _nothing_paid_twice(setting, rounds)
+
+
+def _no_tap_lost(setting: Setting) -> None:
+    """Every tap on an edge node's disk is in the cloud, in its place, once."""
+    engine = database.connect(setting.database_url)
+    with engine.connect() as connection:
+        in_cloud = {
+            (row.outbox_id.bytes, row.seq)
+            for row in connection.execute(sa.text("SELECT outbox_id, seq FROM cloud_sync.tap"))
+        }
+    engine.dispose()
+    setting.stage.stop()
+    at_edges = set()
+    for station in STATIONS:
+        book = apsw.Connection(
+            str(setting.folder / station / "outbox.db"), flags=apsw.SQLITE_OPEN_READONLY
+        )
+        at_edges |= {(bytes(row[0]), row[1]) for row in book.execute(_TAPS)}
+        book.close()
+
+    assert at_edges == in_cloud
+    assert len(at_edges) >= 2 * len([p for p in PASSENGERS if p.fare_minor])
+
+
+_TAPS = "SELECT outbox_id, seq FROM tap"
+
+
+def _nothing_paid_twice(setting: Setting, rounds: int) -> None:
+    """The bank took each card's fares once, however often it was asked."""
+    book = apsw.Connection(str(setting.folder / "bank.sqlite"), flags=apsw.SQLITE_OPEN_READONLY)
+    taken = book.execute(_TAKEN).fetchone()[0]
+    book.close()
+    cards = [p.fare_minor for p in PASSENGERS if p.fare_minor and p.means != "wallet"]
+
+    assert taken == rounds * sum(cards)
+
+
+_TAKEN = """
+SELECT coalesce(sum(CASE kind WHEN 'refund' THEN -minor_units ELSE minor_units END), 0)
+FROM movement WHERE paid
+"""
+
+
+class TestChaos:
+    """The story with crashes."""
+
+    @pytest.mark.timeout(400)
+    def test_one_round_with_every_process_killed(self, setting: Setting) -> None:
+        """Everybody still rides and pays once while each process is killed in turn."""
+        _ride_under_fire(setting, rounds=2)
+
+    @pytest.mark.chaos
+    @pytest.mark.timeout(3600)
+    def test_twenty_rounds(self, setting: Setting) -> None:
+        """Twenty rounds of the same."""
+        _ride_under_fire(setting, rounds=20)
