@@ -20,7 +20,8 @@ class Template:
     transform_id: str
     """The keyed transform applied to it; `plain` for none."""
     vector: npt.NDArray[np.float32] = field(repr=False)
-    """Never shown: a template in a log line would be a face in a log line. float32, shape (D,), unit length. Two bytes a value (float16) on wire and disk."""
+    """float32, shape (D,), unit length. Two bytes a value (float16) on wire and disk. Not in the
+    `repr`: a template in a log line would be a face in a log line."""
     expires: datetime | None = None
     """After this moment (aware UTC) the edge must not use it; None is as long as the lease."""
 
