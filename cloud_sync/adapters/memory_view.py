@@ -1,0 +1,180 @@
+"""All stations' views in memory: for tests and models, with the rules of the real ones."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from cloud_sync.content import content_hash, is_drop, key_of
+from cloud_sync.gallery import Change, DropKey, DropTemplate
+from cloud_sync.view import (
+    EdgeNode,
+    EdgeStanding,
+    Head,
+    HistoryGone,
+    Line,
+    Page,
+    Whole,
+    coalesce,
+    compactable,
+    page,
+    space_of,
+)
+
+_LEASE_S = 86_400
+"""A day, as the real view has by default."""
+
+
+@dataclass(slots=True)
+class _View:
+    head: Head
+    log: list[tuple[int, bytes, Change | None]] = field(default_factory=list)
+    """Revision, key, and the change if it drops."""
+    items: dict[bytes, tuple[int, Change]] = field(default_factory=dict)
+    hashes: dict[int, bytes] = field(default_factory=dict)
+    quarantine: dict[bytes, Change] = field(default_factory=dict)
+
+
+class MemoryViewLog:
+    """Views that a restart empties."""
+
+    def __init__(self, new_epoch: Callable[[], UUID], *, dimension: int = 512) -> None:
+        """Start without stations.
+
+        Args:
+            new_epoch: Returns an id never returned before.
+            dimension: Values in a template's vector.
+        """
+        self._new_epoch = new_epoch
+        self._dimension = dimension
+        self._views: dict[str, _View] = {}
+        self._nodes: dict[str, EdgeNode] = {}
+        self._edges: dict[str, EdgeStanding] = {}
+
+    def publish(self, station_ids: Iterable[str], changes: Sequence[Change]) -> None:
+        """Add changes to the views of some stations, all or none."""
+        lines = coalesce(changes)
+        wanted = sorted(set(station_ids))
+        if not lines:
+            return
+        missing = [station for station in wanted if station not in self._views]
+        if missing:
+            raise LookupError(f"no view of {', '.join(missing)}")
+        heads = [self._views[station].head for station in wanted]
+        spaces = [space_of(lines, head, dimension=self._dimension) for head in heads]
+        for station, space in zip(wanted, spaces, strict=True):
+            self._write(self._views[station], lines, space)
+
+    def admit(self, node: EdgeNode, now: datetime) -> None:
+        """Let an edge follow its station's view; the view is made when it is the first."""
+        del now
+        if node.station_id not in self._views:
+            head = Head(node.station_id, self._new_epoch(), 0, 0, _LEASE_S, "", "")
+            self._views[node.station_id] = _View(head)
+        self._nodes[node.edge_id] = node
+        self._edges.setdefault(node.edge_id, EdgeStanding(node.edge_id, None, 0, None))
+
+    def edge(self, edge_id: str) -> EdgeNode | None:
+        """Return an admitted edge."""
+        return self._nodes.get(edge_id)
+
+    def edges(self, station_id: str) -> tuple[EdgeStanding, ...]:
+        """Return what is known of the station's edges."""
+        here = [node.edge_id for node in self._nodes.values() if node.station_id == station_id]
+        return tuple(self._edges[edge_id] for edge_id in here)
+
+    def head(self, station_id: str) -> Head | None:
+        """Return where a view stands."""
+        view = self._views.get(station_id)
+        return None if view is None else view.head
+
+    def read(self, station_id: str, epoch: UUID, from_rev: int, limit: int) -> Page:
+        """Return up to `limit` lines after a revision."""
+        view = self._views[station_id]
+        if view.head.epoch != epoch or from_rev < view.head.compacted_rev:
+            raise HistoryGone(f"{station_id} does not reach back to {from_rev}")
+        lines = [line for line in view.log if line[0] > from_rev][:limit]
+        return page([self._line(view, *line) for line in lines], from_rev)
+
+    def whole(self, station_id: str) -> Whole:
+        """Return the view as it stands."""
+        view = self._views.get(station_id)
+        if view is None:
+            raise HistoryGone(f"no view of {station_id}")
+        rows = [view.items[key] for key in sorted(view.items)]
+        hashes = tuple(view.hashes[rev] for rev, _ in rows)
+        return Whole(
+            view.head.epoch, view.head.head_rev, tuple(change for _, change in rows), hashes
+        )
+
+    def acknowledge(self, edge_id: str, epoch: UUID, rev: int, now: datetime) -> None:
+        """Note what an edge holds durably."""
+        del now
+        self._edges[edge_id] = replace(self._edges[edge_id], epoch=epoch, acked_rev=rev)
+
+    def offer_lease(self, edge_id: str, until: datetime) -> Head:
+        """Note a lease before it is sent, and return the head it is valid for."""
+        node = self._nodes.get(edge_id)
+        if node is None:
+            raise HistoryGone(f"{edge_id} is no longer admitted")
+        standing = self._edges[edge_id]
+        if standing.lease_until is None or standing.lease_until < until:
+            self._edges[edge_id] = replace(standing, lease_until=until)
+        return self._views[node.station_id].head
+
+    def quarantine(self, station_id: str, digest: bytes, detail: str, now: datetime) -> None:
+        """Keep an item from all edges of a station: it is sent as a drop from now on."""
+        del detail, now
+        view = self._views[station_id]
+        for key, (rev, change) in tuple(view.items.items()):
+            if view.hashes[rev] == digest:
+                self.publish((station_id,), (_dropped(key),))
+                view.quarantine[digest] = change
+
+    def compact(self, station_id: str, now: datetime, *, keep: int) -> int:
+        """Forget lines that no edge with a lease needs; return the new compacted revision."""
+        view = self._views[station_id]
+        safe = compactable(view.head, self.edges(station_id), now, keep=keep)
+        view.log = [line for line in view.log if line[0] > safe]
+        view.head = replace(view.head, compacted_rev=safe)
+        return safe
+
+    def renew_epoch(self, station_id: str, epoch: UUID) -> None:
+        """Start a new history: every edge takes a snapshot."""
+        view = self._views[station_id]
+        view.head = replace(view.head, epoch=epoch)
+
+    def set_lease(self, station_id: str, lease_s: int) -> None:
+        """Choose how long leases of a station last, seconds."""
+        view = self._views[station_id]
+        view.head = replace(view.head, lease_s=lease_s)
+
+    def damage(self, station_id: str, change: Change) -> None:
+        """Put an item into a view past all checks, as damaged storage would."""
+        view = self._views[station_id]
+        self._write(view, (change,), (view.head.model_id, view.head.transform_id))
+
+    def _write(self, view: _View, lines: Sequence[Change], space: tuple[str, str]) -> None:
+        rev = view.head.head_rev
+        for change in lines:
+            rev += 1
+            key = key_of(change)
+            view.hashes[rev] = content_hash(change)
+            view.log.append((rev, key, change if is_drop(change) else None))
+            if is_drop(change):
+                view.items.pop(key, None)
+            else:
+                view.items[key] = (rev, change)
+        view.head = replace(view.head, head_rev=rev, model_id=space[0], transform_id=space[1])
+
+    def _line(self, view: _View, rev: int, key: bytes, dropped: Change | None) -> Line:
+        if dropped is not None:
+            return Line(rev, dropped, view.hashes[rev])
+        item_rev, change = view.items.get(key, (0, None))
+        return Line(rev, change if item_rev == rev else None, view.hashes[rev])
+
+
+def _dropped(key: bytes) -> Change:
+    if key[:1] == b"k":
+        return DropKey(int.from_bytes(key[1:], "big"))
+    return DropTemplate(UUID(bytes=key[1:]))
