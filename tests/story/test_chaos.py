@@ -105,7 +105,7 @@ _TAPS = "SELECT outbox_id, seq FROM tap"
 def _nothing_paid_twice(setting: Setting, rounds: int) -> None:
     """The bank took each card's fares once, however often it was asked."""
     book = apsw.Connection(str(setting.folder / "bank.sqlite"), flags=apsw.SQLITE_OPEN_READONLY)
-    taken = book.execute(_TAKEN).fetchone()[0]
+    taken = book.execute(_TAKEN).get
     book.close()
     cards = [p.fare_minor for p in PASSENGERS if p.fare_minor and p.means != "wallet"]
 

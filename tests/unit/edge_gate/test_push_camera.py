@@ -24,7 +24,7 @@ class TestPushCamera:
         frame = camera.read()
 
         assert frame is not None
-        assert (1, 200) == (frame.number, int(frame.image[0, 0, 0]))
+        assert (frame.number, int(frame.image[0, 0, 0])) == (1, 200)
 
     def test_refuses_what_is_no_picture(self) -> None:
         """Text, an empty body or a file beyond the limit changes nothing."""
