@@ -99,7 +99,11 @@ class Decisions(Protocol):
         ...
 
     def add(self, decision: Decision) -> None:
-        """Store a decision; a trip's numbers are dense and each is used once."""
+        """Store a decision under a number that the trip has not used; numbers are dense.
+
+        Raises:
+            StoreFailed: The number is used (`fare.store`).
+        """
         ...
 
 

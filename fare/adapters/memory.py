@@ -13,6 +13,7 @@ from fare.decision import Decision
 from fare.feed import PlacedTap
 from fare.ledger import MONEY_BOOK, AlreadyPosted, Entry, EntryConflict, Posted
 from fare.money import Money
+from fare.store import StoreFailed
 from fare.tap import Tap
 
 
@@ -125,7 +126,8 @@ class _Decisions:
 
     def add(self, decision: Decision) -> None:
         known = self._decisions.setdefault(decision.verdict.trip_id, [])
-        assert decision.number == len(known) + 1, "a trip's decisions are numbered densely"
+        if decision.number != len(known) + 1:
+            raise StoreFailed("a trip's decisions are numbered densely")
         known.append(decision)
 
 
