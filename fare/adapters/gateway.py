@@ -16,14 +16,21 @@ _LOG = logging.getLogger(__name__)
 class HttpGateway:
     """A `PaymentGateway` that speaks to `fare.adapters.bank` or a bank with the same interface."""
 
-    def __init__(self, base_url: str, *, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_s: float = 5.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         """Open a client; nothing is sent yet.
 
         Args:
             base_url: `http://host:port`.
             timeout_s: Longest wait for an answer; below `ChargeRules.stale_s`.
+            transport: What carries the requests; the network by default.
         """
-        self._client = httpx.Client(base_url=base_url, timeout=timeout_s)
+        self._client = httpx.Client(base_url=base_url, timeout=timeout_s, transport=transport)
 
     def close(self) -> None:
         """Close the client's connections."""
