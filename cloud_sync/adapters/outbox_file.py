@@ -24,7 +24,14 @@ Synchronous = Literal["FULL", "NORMAL", "OFF"]
 SQLITE_MIN = (3, 53)
 """Up to 3.51.2 a WAL reset could lose committed transactions (reliability.md, section 0)."""
 
-_SCHEMA = """
+_APPLICATION_ID = int.from_bytes(b"GLob", "big")
+"""In the file's header: a Gateline outbox. No other database is touched or switched to WAL."""
+_FORMAT = 1
+"""In the header too, as `user_version`; grows when the tables change."""
+
+_SCHEMA = f"""
+PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA user_version = {_FORMAT};
 CREATE TABLE outbox(
     one INTEGER PRIMARY KEY CHECK (one = 1), outbox_id BLOB NOT NULL, base_seq INTEGER NOT NULL,
     base_hash BLOB NOT NULL, acknowledged INTEGER NOT NULL, seal BLOB NOT NULL) STRICT;
@@ -56,27 +63,33 @@ class Ledger:
         return hashlib.sha256(self.outbox_id.bytes + numbers + self.base.head).digest()
 
 
+def new_enough(version: str) -> bool:
+    """Return whether this SQLite release, such as 3.54.1, has the mended WAL reset."""
+    return tuple(int(part) for part in version.split(".")[:2]) >= SQLITE_MIN
+
+
 def connect(path: Path, *, vfs: str, synchronous: Synchronous) -> apsw.Connection:
     """Open an existing file alone, in WAL mode; closing it leaves the WAL as it is.
 
     Raises:
         OutboxInUse: Somebody else has it open.
-        OutboxDamaged: It is not a database.
-        OutboxFailed: The disk does not answer, or SQLite is too old.
+        OutboxDamaged: It is not an outbox.
+        OutboxFailed: The disk does not answer, SQLite is too old, or a later release of Gateline
+            made the file.
     """
-    return _opened(path, apsw.SQLITE_OPEN_READWRITE, vfs=vfs, synchronous=synchronous)
+    return _opened(path, vfs=vfs, synchronous=synchronous, new=False)
 
 
-def _opened(path: Path, flags: int, *, vfs: str, synchronous: Synchronous) -> apsw.Connection:
-    version = tuple(int(part) for part in apsw.sqlite_lib_version().split(".")[:2])
-    if version < SQLITE_MIN:
+def _opened(path: Path, *, vfs: str, synchronous: Synchronous, new: bool) -> apsw.Connection:
+    if not new_enough(apsw.sqlite_lib_version()):
         raise OutboxFailed(f"SQLite {apsw.sqlite_lib_version()} may lose committed taps")
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if new else 0)
     try:
         connection = apsw.Connection(str(path), flags=flags, vfs=vfs or None)
     except apsw.Error as error:
         raise OutboxFailed(f"cannot open {path.name}: {error}") from error
     try:
-        _configure(connection, synchronous)
+        _configure(connection, synchronous, new=new)
     except apsw.BusyError as error:
         connection.close()
         raise OutboxInUse(f"{path.name} is open in another process") from error
@@ -86,15 +99,22 @@ def _opened(path: Path, flags: int, *, vfs: str, synchronous: Synchronous) -> ap
     except apsw.Error as error:
         connection.close()
         raise OutboxFailed(f"cannot use {path.name}: {error}") from error
+    except (OutboxDamaged, OutboxFailed):
+        connection.close()
+        raise
     return connection
 
 
-def _configure(connection: apsw.Connection, synchronous: Synchronous) -> None:
+def _configure(connection: apsw.Connection, synchronous: Synchronous, *, new: bool) -> None:
     # A connection given up after a failure, or on a damaged file, must not touch either.
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     # The order matters: exclusive before WAL means no shared-memory file, ever.
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON")
+    if not new and connection.execute("PRAGMA application_id").get != _APPLICATION_ID:
+        raise OutboxDamaged("this is not an outbox")
+    if connection.execute("PRAGMA user_version").get > _FORMAT:
+        raise OutboxFailed("a later release made this outbox")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     # Only macOS has these; without them its fsync leaves data in the drive's cache.
     connection.execute("PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON")
@@ -130,8 +150,7 @@ def provision(
     try:
         for suffix in ("", "-wal", "-journal"):
             disk.remove(making.with_name(making.name + suffix))
-        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-        connection = _opened(making, flags, vfs=vfs, synchronous="FULL")
+        connection = _opened(making, vfs=vfs, synchronous="FULL", new=True)
         try:
             with connection:
                 connection.execute(_SCHEMA)

@@ -5,8 +5,6 @@ from pathlib import Path
 from uuid import UUID
 
 import apsw
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cloud_sync.adapters.outbox_file import DAMAGE, Ledger, OutboxDamaged, read_ledger, select
 from cloud_sync.outbox import OutboxFailed, SealedTap
@@ -69,15 +67,16 @@ def _continues(sealed: SealedTap, outbox_id: UUID, end: Intact) -> Verdict:
     return Intact(sealed.seq, sealed.digest())
 
 
-def salvage(path: Path, *, public_key: bytes, vfs: str) -> tuple[SealedTap, ...]:
-    """Read every tap of a damaged file that is provably the node's own, not yet acknowledged.
+def salvage(path: Path, *, vfs: str) -> tuple[SealedTap, ...]:
+    """Read every undamaged tap of a damaged file that is not known to be acknowledged.
 
     Rows are read from the front until damage, from the back until damage, and one by one between.
-    Where the ledger is unreadable all taps count as pending: the cloud merges what it has twice.
+    A row's seal decides, not its signature: a node that has got a new key must still deliver what
+    it sealed under the old one. Where the ledger is unreadable all taps count as pending: the
+    cloud merges what it has twice.
 
     Args:
         path: The file; it and its WAL are left as they are.
-        public_key: The node's, 32 bytes.
         vfs: The SQLite VFS; empty for the usual one.
 
     Returns:
@@ -96,9 +95,8 @@ def salvage(path: Path, *, public_key: bytes, vfs: str) -> tuple[SealedTap, ...]
         return ()
     finally:
         connection.close()
-    key = Ed25519PublicKey.from_public_bytes(public_key)
-    genuine = [s for s in found.values() if s.seq > acknowledged and _signed(s, key)]
-    return tuple(sorted(genuine, key=lambda sealed: sealed.seq))
+    pending = [sealed for sealed in found.values() if sealed.seq > acknowledged]
+    return tuple(sorted(pending, key=lambda sealed: sealed.seq))
 
 
 def _readable(connection: apsw.Connection) -> dict[int, SealedTap]:
@@ -132,11 +130,3 @@ def _acknowledged(connection: apsw.Connection) -> int:
         return read_ledger(connection).acknowledged
     except (*DAMAGE, OutboxDamaged, apsw.IOError):
         return 0
-
-
-def _signed(sealed: SealedTap, key: Ed25519PublicKey) -> bool:
-    try:
-        key.verify(sealed.signature, sealed.digest())
-    except InvalidSignature:
-        return False
-    return True

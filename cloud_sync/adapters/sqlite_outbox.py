@@ -348,7 +348,7 @@ class SqliteOutbox:
             damage: What is wrong, for log and report.
             last_seq: The last tap that was returned; what the file has beyond was refused.
         """
-        found = salvage(self._path, public_key=self._key.public_key, vfs=self._config.vfs)
+        found = salvage(self._path, vfs=self._config.vfs)
         salvaged = tuple(s for s in found if last_seq is None or s.seq <= last_seq)
         aside = self._provision([sealed.tap for sealed in salvaged])
         kept_as = aside.name if aside else ""
