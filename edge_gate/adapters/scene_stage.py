@@ -122,6 +122,7 @@ class Stage:
         actor, pose, wardrobe = one.actor, one.pose, one.costume
         x, y = pose.x * self._size[0], pose.y * self._size[1]
         smear = abs(one.speed_px_s) * _EXPOSURE_S
+        smear = float(round(smear)) if smear >= 2 else 0.0  # less is not seen
         place = Place(x, y, pose.width_px, pose.sway_deg, actor.gain, actor.blur_px, smear)
         if actor.presents is Presents.FACE:
             head = wardrobe.head(pose.yaw_deg)
