@@ -15,7 +15,9 @@ import apsw
 from cloud_sync.adapters.outbox_file import Synchronous
 from cloud_sync.adapters.sqlite_outbox import SqliteConfig, SqliteOutbox
 from cloud_sync.signing import NodeKey
-from fare.tap import Tap
+from edge_gate.barrier import Barrier
+from edge_gate.tapping import Credential, MayPass, Place, Tapper
+from fare.tap import Direction, Medium, Tap
 from tests.power.recorder import Fate, Recorder, RecordingDisk, recording
 from tests.taps import START, tap
 
@@ -92,6 +94,27 @@ def run_taps(folder: Path, count: int, *, synchronous: Synchronous = "FULL") -> 
                 if number == count // 2:
                     run.pruned.append((run.now, number // 2))
                     outbox.prune(START + timedelta(seconds=number // 2))
+    return run
+
+
+def run_gate(folder: Path, riders: int, *, synchronous: Synchronous = "FULL") -> Run:
+    """Let riders through a real tapper; what counts is when it gave permission to open."""
+    with recording(folder) as (recorder, vfs):
+        run = Run(recorder)
+        with opened(run, vfs, synchronous, 100) as outbox:
+            tapper = Tapper(outbox, entropy=Random(1).randbytes, now=START)
+            for number in range(riders):
+                asked_at = run.now
+                outcome = tapper.present(
+                    Place("bell-tower", "lane-1", Direction.ENTRY),
+                    Credential(UUID(int=number), Medium.FACE, "open-512", 6_000),
+                    barrier=Barrier(),
+                    now=START + timedelta(seconds=number),
+                    clock_error_ms=3,
+                )
+                assert isinstance(outcome, MayPass)
+                run.asked.append((asked_at, outcome.tap))
+                run.durable.append((run.now, outcome.tap))
     return run
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cloud_sync.adapters.outbox_file import Synchronous
-from tests.power.power_cut import Run, aftermath, cuts, run_again, run_on_damage, run_taps
+from tests.power.power_cut import Run, aftermath, cuts, run_again, run_gate, run_on_damage, run_taps
 
 
 def _survives(run: Run, image: Path, *, torn: int) -> int:
@@ -57,6 +57,24 @@ class TestPowerCut:
         run = run_on_damage(tmp_path / "run")
 
         _survives(run, tmp_path / "image", torn=4)
+
+
+class TestTapBeforeBarrier:
+    """Invariant 1 with the real tapper on the real file."""
+
+    def test_no_barrier_opened_without_a_tap_that_stays(self, tmp_path: Path) -> None:
+        """At every cut, each rider who had permission to pass is in the outbox."""
+        run = run_gate(tmp_path, 6)
+
+        _survives(run, tmp_path / "image", torn=1)
+
+    def test_control_normal_lets_riders_through_for_nothing(self, tmp_path: Path) -> None:
+        """Control: without waiting for the disk, riders who passed are forgotten."""
+        run = run_gate(tmp_path, 6, synchronous="NORMAL")
+
+        found = [aftermath(run, cut, tmp_path / "image") for cut in cuts(run, torn=0)]
+
+        assert any(each.lost for each in found)
 
 
 @pytest.mark.power
