@@ -16,15 +16,13 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from models import manifest, weights
 from models.manifest import Download, ModelFile, Pack
 
 DEFAULT_FOLDER = Path(__file__).parent / "files"
-NOTED = "digests.sha256"
-"""Where an InsightFace pack's digests are noted, in the format of `sha256sum`."""
 
 
 class FetchFailed(Exception):
@@ -204,24 +202,12 @@ def install_insightface(pack: Pack, folder: Path) -> None:
                 if not arrived.is_file():
                     raise FetchFailed(f"{pack.name}: insightface brought no {name}")
                 _keep(place / name, arrived.read_bytes())
-    noted = noted_digests(place)
+    noted = manifest.noted_digests(place)
     for name in names:
         if name in noted:
             _verify((place / name).read_bytes(), noted[name], name)
     lines = [f"{hashlib.sha256((place / name).read_bytes()).hexdigest()}  {name}" for name in names]
-    _keep(place / NOTED, ("\n".join(lines) + "\n").encode())
-
-
-def noted_digests(place: Path) -> Mapping[str, str]:
-    """Return file name to SHA-256 as noted when an InsightFace pack was installed.
-
-    Args:
-        place: The pack's folder.
-    """
-    if not (place / NOTED).is_file():
-        return {}
-    pairs = (line.split() for line in (place / NOTED).read_text(encoding="utf-8").splitlines())
-    return {name: digest for digest, name in pairs}
+    _keep(place / manifest.NOTED, ("\n".join(lines) + "\n").encode())
 
 
 def main(arguments: Sequence[str]) -> int:

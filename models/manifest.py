@@ -16,6 +16,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 """Tensor name to shape; -1 stands for any size."""
 
 
+NOTED = "digests.sha256"
+"""Where an InsightFace pack's digests are noted, in the format of `sha256sum`."""
+
+
 class PackUnknown(Exception):
     """No pack of that name in the manifest; says which there are."""
 
@@ -101,6 +105,21 @@ def pack(name: str) -> Pack:
     if name not in packs:
         raise PackUnknown(f"no pack named {name!r}; the manifest has {', '.join(packs)}")
     return packs[name]
+
+
+def noted_digests(place: Path) -> dict[str, str]:
+    """Return file name to SHA-256 as noted when an InsightFace pack was installed.
+
+    Args:
+        place: The pack's folder.
+
+    Returns:
+        Empty where nothing was noted.
+    """
+    if not (place / NOTED).is_file():
+        return {}
+    pairs = (line.split() for line in (place / NOTED).read_text(encoding="utf-8").splitlines())
+    return {name: digest for digest, name in pairs}
 
 
 def _pack(name: str, table: dict[str, Any]) -> Pack:

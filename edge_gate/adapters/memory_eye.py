@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from edge_gate.align import CROP_SIDE
+from edge_gate.align import CROP_SIDE, onto_template
 from edge_gate.embed import normalise
 from edge_gate.eye import Eye
 from edge_gate.face import Box, Embedding, Face, Image, Landmarks
@@ -104,7 +104,7 @@ class MemoryEye:
         """Return the looks written into the crops, and note them."""
         looks = [int(np.median(crop[20:90, 20:90, 2])) for crop in crops]
         self.embedded += looks
-        return np.stack([look_of(look) for look in looks])
+        return np.stack([look_of(look) for look in looks]) if looks else np.empty((0, 512), "f4")
 
 
 def _landmarks(person: Person) -> Landmarks:
@@ -116,6 +116,7 @@ def _landmarks(person: Person) -> Landmarks:
 
 def _warp(image: Image, landmarks: Landmarks, /) -> Image:
     """Cut the square round the landmarks by nearest pixels; the memory eye needs no more."""
+    onto_template(landmarks)  # refuses five points on a line, as every eye does
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
     side = float((high - low).max()) * 1.6
     centre = (low + high) / 2

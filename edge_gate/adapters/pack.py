@@ -6,7 +6,7 @@ from edge_gate import calibration
 from edge_gate.adapters import onnx, opencv
 from edge_gate.calibration import Calibration
 from edge_gate.detect import DetectConfig
-from edge_gate.eye import Eye, ModelRefused
+from edge_gate.eye import Eye, LivenessModel, ModelRefused
 from models import manifest
 from models.manifest import Pack
 
@@ -44,6 +44,14 @@ def open_eye(
     if not pack.commercial and not accept_noncommercial:
         raise ModelRefused(f"{pack.name}: the licence ({pack.licence}) has not been accepted")
     opencv.one_thread()
+    if pack.insightface:
+        # Only here: importing insightface takes a second that the default pack need not wait.
+        from edge_gate.adapters import insightface  # noqa: PLC0415
+
+        liveness = _open_liveness(folder, threads=threads)
+        return insightface.open_pack(
+            pack, folder / pack.name, liveness=liveness, threads=threads, detect_width=detect_width
+        )
     return _open_onnx(pack, folder / pack.name, threads=threads, detect_width=detect_width)
 
 
@@ -81,3 +89,10 @@ def _open_onnx(pack: Pack, place: Path, *, threads: int, detect_width: int) -> E
         liveness=onnx.FacepluginLiveness(sessions["liveness"]),
         embedder=onnx.FacepluginEmbedder(sessions["embedder"], model_id=model_id),
     )
+
+
+def _open_liveness(folder: Path, *, threads: int) -> LivenessModel:
+    """Return the liveness model of the default pack, which InsightFace's packs lack."""
+    file = manifest.pack("open").files["liveness"]
+    session = onnx.open_session(folder / "open" / file.file, file, threads=threads)
+    return onnx.FacepluginLiveness(session)
