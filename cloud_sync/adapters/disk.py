@@ -14,6 +14,10 @@ class Disk:
         """Return whether there is such a name."""
         return path.exists()
 
+    def writable(self, path: Path) -> bool:
+        """Return whether this process may write to a file; the file is not opened."""
+        return os.access(path, os.W_OK)
+
     def rename(self, old: Path, new: Path) -> None:
         """Give a file another name, replacing what had it; durable after `sync_folder`."""
         old.rename(new)

@@ -300,7 +300,7 @@ class SqliteOutbox:
                 raise OutboxDamaged(f"tap {self._end.seq} is gone")
             if self._suspect:
                 prove(connection, self._key.public_key)
-            _checkpoint(connection)
+            self._prove_writable(connection)
         self._suspect = False
         say(_LOG, "outbox_revived", outbox=self.outbox_id, seq=self._end.seq)
 
@@ -335,11 +335,28 @@ class SqliteOutbox:
                 raise OutboxFailed(f"cannot read beside {self._path.name}: {error}") from error
             if noted > self._end.seq:
                 raise OutboxDamaged(f"had come to tap {noted}, now ends at {self._end.seq}")
-            _checkpoint(connection)
+            self._prove_writable(connection)
         self._suspect = False
         opening = Opening(self.outbox_id, self._end, self.depth())
         say(_LOG, "outbox_open", outbox=self.outbox_id, seq=self._end.seq, pending=opening.pending)
         return opening
+
+    def _prove_writable(self, connection: apsw.Connection) -> None:
+        """Write, before the first rider does, and leave the WAL empty.
+
+        A flipped bit in the file's header can make SQLite take it for read-only.
+
+        Raises:
+            OutboxDamaged: SQLite cannot write to a file that this process may write to.
+        """
+        try:
+            with connection:
+                outbox_file.write_ledger(connection, self._ledger)
+        except apsw.ReadOnlyError as error:
+            if self._disk.writable(self._path):
+                raise OutboxDamaged(str(error)) from error
+            raise
+        _checkpoint(connection)
 
     def _replace(self, damage: str, last_seq: int | None = None) -> Opening:
         """Set the file aside and begin a new one with its readable pending taps.

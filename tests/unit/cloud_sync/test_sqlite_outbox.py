@@ -304,6 +304,20 @@ class TestDamage:
 
         assert not (tmp_path / "o.db.damaged-1").exists()
 
+    @pytest.mark.parametrize("at", [18, 19])  # the header's write and read version
+    def test_a_file_that_only_looks_read_only(self, tmp_path: Path, at: int) -> None:
+        """A flipped byte that makes SQLite refuse every write is found before the first rider."""
+        path = tmp_path / "o.db"
+        _filled(path, 3)
+        _by_hand(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+        content = bytearray(path.read_bytes())
+        content[at] ^= 0xFF
+        path.write_bytes(content)
+
+        with _open(path) as outbox:
+            assert outbox.opening.damage
+            assert outbox.append(tap(3)).tap == tap(3)
+
     def test_damaged_twice(self, tmp_path: Path) -> None:
         """A second damaged file does not overwrite the first one kept."""
         path = tmp_path / "o.db"
