@@ -1,0 +1,332 @@
+"""What every replica promises, asked of all of them."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from cloud_sync.adapters.memory import MemoryReplica
+from cloud_sync.adapters.sqlite_replica import SqliteReplica
+from cloud_sync.gallery import Change, Delta, DropKey, DropTemplate, IssuerKey, PutKey, Template
+from cloud_sync.replica import Holding, Replica, SnapshotRefused, Standing, WrongRevision
+from tests.templates import EPOCH, put, rider, snapshot, template
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def replica(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Replica]:
+    """Give an empty replica of each kind."""
+    made: Replica
+    made = MemoryReplica() if request.param == "memory" else SqliteReplica(tmp_path / "gallery.db")
+    yield made
+    made.close()
+
+
+def same(left: Template, right: Template) -> bool:
+    """Return whether two templates are equal field for field."""
+    return (
+        (left.rider_ref, left.version, left.model_id, left.transform_id, left.expires)
+        == (right.rider_ref, right.version, right.model_id, right.transform_id, right.expires)
+    ) and np.array_equal(left.vector, right.vector)
+
+
+def riders(holding: Holding) -> set[UUID]:
+    """Return whose templates are held."""
+    return {held.rider_ref for held in holding.templates}
+
+
+def _fill(replica: Replica, *names: str, rev: int = 7) -> None:
+    changes = [put(name) for name in names]
+    replica.begin_snapshot(snapshot(*changes, rev=rev))
+    replica.stage(0, changes)
+    replica.finish_snapshot()
+
+
+class TestReplica:
+    """The port's promises."""
+
+    def test_starts_with_nothing(self, replica: Replica) -> None:
+        """A new replica belongs to no history, has no lease and holds nobody."""
+        assert Standing() == replica.standing()
+        assert (
+            replica.load().epoch,
+            replica.load().rev,
+            replica.load().templates,
+        ) == (None, 0, ())
+
+    def test_gives_back_what_it_took(self, replica: Replica, noon: datetime) -> None:
+        """A template comes back field for field, its expiry included; so does a key."""
+        ana = template("Ana", expires=noon)
+        key = IssuerKey(40_000, bytes(range(32)))
+        _fill(replica)
+
+        delta = Delta(EPOCH, 7, 9, (put("Ben"), PutKey(key)))
+        replica.apply(delta)
+        replica.apply(Delta(EPOCH, 9, 10, (type(put("Ana"))(ana),)))
+
+        held = {found.rider_ref: found for found in replica.load().templates}
+        assert same(ana, held[rider("Ana")])
+        assert same(template("Ben"), held[rider("Ben")])
+        assert (key,) == replica.load().keys
+        assert (replica.standing().applied_rev, replica.standing().template_count) == (10, 2)
+
+    def test_a_later_version_replaces(self, replica: Replica) -> None:
+        """A rider has one template, the latest."""
+        _fill(replica, "Ana")
+
+        replica.apply(Delta(EPOCH, 7, 8, (put("Ana", version=2),)))
+
+        assert [held.version for held in replica.load().templates] == [2]
+
+    def test_drops(self, replica: Replica) -> None:
+        """A dropped rider or key is gone; dropping what is not there is no failure."""
+        _fill(replica, "Ana", "Ben")
+        replica.apply(Delta(EPOCH, 7, 8, (PutKey(IssuerKey(1, bytes(32))),)))
+
+        drops = (DropTemplate(rider("Ana")), DropTemplate(rider("Cleo")), DropKey(1), DropKey(2))
+        replica.apply(Delta(EPOCH, 8, 12, drops))
+
+        assert {rider("Ben")} == riders(replica.load())
+        assert replica.load().keys == ()
+
+    @pytest.mark.parametrize(
+        ("epoch", "from_rev"),
+        [
+            (EPOCH, 6),  # behind
+            (EPOCH, 8),  # ahead: revision 8 would be lost
+            (UUID(int=99), 7),  # another history
+        ],
+    )
+    def test_refuses_a_delta_from_elsewhere(
+        self, replica: Replica, epoch: UUID, from_rev: int
+    ) -> None:
+        """A delta that does not start exactly here changes nothing."""
+        _fill(replica, "Ana")
+
+        with pytest.raises(WrongRevision):
+            replica.apply(Delta(epoch, from_rev, 20, (DropTemplate(rider("Ana")),)))
+
+        assert {rider("Ana")} == riders(replica.load())
+        assert replica.standing().applied_rev == 7
+
+    def test_half_a_snapshot_is_never_seen(self, replica: Replica) -> None:
+        """Until a snapshot is complete the old content serves, deltas included."""
+        _fill(replica, "Ana")
+        new = [put("Ben"), put("Cleo")]
+
+        replica.begin_snapshot(snapshot(*new, rev=30, chunks=2, epoch=UUID(int=2)))
+        replica.stage(0, new[:1])
+        replica.apply(Delta(EPOCH, 7, 8, (put("Dan"),)))
+
+        assert {rider("Ana"), rider("Dan")} == riders(replica.load())
+        assert (replica.standing().epoch, replica.standing().applied_rev) == (EPOCH, 8)
+
+    def test_a_snapshot_replaces_everything(self, replica: Replica) -> None:
+        """After a snapshot nothing of the old content is left, keys included."""
+        _fill(replica, "Ana")
+        replica.apply(Delta(EPOCH, 7, 8, (PutKey(IssuerKey(1, bytes(32))),)))
+        new: list[Change] = [put("Ben"), PutKey(IssuerKey(2, bytes(32)))]
+
+        replica.begin_snapshot(snapshot(*new, rev=30, epoch=UUID(int=2)))
+        replica.stage(0, new)
+        replica.finish_snapshot()
+
+        assert {rider("Ben")} == riders(replica.load())
+        assert [key.key_id for key in replica.load().keys] == [2]
+        assert (UUID(int=2), 30) == (replica.standing().epoch, replica.standing().applied_rev)
+        assert (replica.standing().staged_root, replica.standing().staged_chunks) == (b"", 0)
+
+    def test_an_empty_snapshot_empties(self, replica: Replica) -> None:
+        """A view without templates is a snapshot without chunks."""
+        _fill(replica, "Ana")
+
+        replica.begin_snapshot(snapshot(rev=30, chunks=0))
+        replica.finish_snapshot()
+
+        assert replica.load().templates == ()
+
+    def test_refuses_another_snapshot_than_announced(self, replica: Replica) -> None:
+        """A snapshot with the right count and the wrong content is thrown away."""
+        _fill(replica, "Ana")
+        replica.begin_snapshot(snapshot(put("Ben"), rev=30))
+        replica.stage(0, [put("Mallory")])
+
+        with pytest.raises(SnapshotRefused):
+            replica.finish_snapshot()
+
+        assert {rider("Ana")} == riders(replica.load())
+        assert replica.standing().staged_root == b""
+
+    def test_refuses_a_snapshot_that_is_short(self, replica: Replica) -> None:
+        """A snapshot that lacks a chunk does not replace anything."""
+        replica.begin_snapshot(snapshot(put("Ben"), put("Cleo"), rev=30, chunks=2))
+        replica.stage(0, [put("Ben")])
+
+        with pytest.raises(SnapshotRefused):
+            replica.finish_snapshot()
+
+    def test_goes_on_with_the_same_snapshot(self, replica: Replica) -> None:
+        """A snapshot begun again needs only the chunks that are not there yet."""
+        new = [put("Ben"), put("Cleo")]
+        announced = snapshot(*new, rev=30, chunks=2)
+        replica.begin_snapshot(announced)
+        replica.stage(0, new[:1])
+
+        due = replica.begin_snapshot(announced)
+        replica.stage(due, new[1:])
+        replica.finish_snapshot()
+
+        assert due == 1
+        assert {rider("Ben"), rider("Cleo")} == riders(replica.load())
+
+    def test_starts_another_snapshot_from_nothing(self, replica: Replica) -> None:
+        """What was staged of one snapshot does not end up in the next."""
+        replica.begin_snapshot(snapshot(put("Ben"), put("Cleo"), rev=30, chunks=2))
+        replica.stage(0, [put("Ben")])
+
+        due = replica.begin_snapshot(snapshot(put("Dan"), rev=31))
+        replica.stage(0, [put("Dan")])
+        replica.finish_snapshot()
+
+        assert due == 0
+        assert {rider("Dan")} == riders(replica.load())
+
+    @pytest.mark.parametrize("index", [0, 2])
+    def test_refuses_a_chunk_out_of_turn(self, replica: Replica, index: int) -> None:
+        """A chunk is staged once and in order."""
+        replica.begin_snapshot(snapshot(put("Ben"), put("Cleo"), rev=30, chunks=3))
+        replica.stage(0, [put("Ben")])
+
+        with pytest.raises(WrongRevision):
+            replica.stage(index, [put("Cleo")])
+
+    def test_the_mark_never_goes_back(self, replica: Replica, noon: datetime) -> None:
+        """A lease may be shortened, but known time has passed for good."""
+        replica.renew_lease(noon + timedelta(hours=24), noon)
+        replica.raise_mark(noon + timedelta(hours=1))
+
+        replica.renew_lease(noon + timedelta(hours=12), noon - timedelta(hours=5))
+        replica.raise_mark(noon - timedelta(days=20_000))
+
+        lease = replica.standing().lease
+        assert noon + timedelta(hours=12) == lease.until
+        assert noon + timedelta(hours=1) == lease.mark
+
+    def test_a_snapshot_keeps_the_lease(self, replica: Replica, noon: datetime) -> None:
+        """A swap of the content neither renews nor ends the lease."""
+        replica.renew_lease(noon + timedelta(hours=24), noon)
+
+        _fill(replica, "Ana", rev=40)
+
+        assert noon + timedelta(hours=24) == replica.standing().lease.until
+        assert noon == replica.standing().lease.mark
+
+
+@pytest.fixture
+def reopen(tmp_path: Path) -> Iterator[Callable[[], SqliteReplica]]:
+    """Give a function that opens the one file anew; what was open is left as after a crash."""
+    opened: list[SqliteReplica] = []
+
+    def again() -> SqliteReplica:
+        for old in opened:
+            old.close()
+        opened.append(SqliteReplica(tmp_path / "gallery.db"))
+        return opened[-1]
+
+    yield again
+    opened[-1].close()
+
+
+class TestSqliteReplica:
+    """What the file adds to the promises."""
+
+    def test_survives_a_restart(self, reopen: Callable[[], SqliteReplica], noon: datetime) -> None:
+        """Content, revision, lease and a half-staged snapshot are there after a restart."""
+        first = reopen()
+        _fill(first, "Ana")
+        first.renew_lease(noon, noon)
+        first.begin_snapshot(snapshot(put("Ben"), put("Cleo"), rev=30, chunks=2))
+        first.stage(0, [put("Ben")])
+        before = first.standing()
+
+        again = reopen()
+
+        assert before == again.standing()
+        assert again.standing().staged_chunks == 1
+        assert {rider("Ana")} == riders(again.load())
+
+    def test_is_for_the_owner_alone(self, tmp_path: Path) -> None:
+        """No file of the replica can be read by another user, the WAL included."""
+        replica = SqliteReplica(tmp_path / "gallery.db")
+        _fill(replica, "Ana")
+        replica.begin_snapshot(snapshot(put("Ben"), rev=30))
+        replica.stage(0, [put("Ben")])
+
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        replica.close()
+
+        assert {0o600} == set(modes.values()), modes
+        assert "gallery.db-wal" in modes
+
+    @pytest.mark.parametrize("damage", ["garbage", "truncated", "flipped", "foreign"])
+    def test_drops_a_corrupt_file(self, tmp_path: Path, damage: str) -> None:
+        """A damaged gallery file serves no damaged template: it ends as an empty one."""
+        path = tmp_path / "gallery.db"
+        replica = SqliteReplica(path)
+        _fill(replica, *(f"rider {number}" for number in range(400)))
+        replica.close()
+        _damage(path, damage)
+
+        again = SqliteReplica(path)
+        holding = again.load()
+        standing = again.standing()
+        again.close()
+
+        assert holding.templates == ()
+        assert Standing() == standing
+
+    def test_a_damaged_wal_of_the_old_file_does_not_reach_the_new(self, tmp_path: Path) -> None:
+        """After the swap no log of the old content lies beside the new file."""
+        replica = SqliteReplica(tmp_path / "gallery.db")
+        _fill(replica, "Ana")
+        replica.apply(Delta(EPOCH, 7, 8, (put("Dan"),)))
+        _fill(replica, "Ben", rev=30)
+        left = sorted(path.name for path in tmp_path.iterdir())
+        replica.close()
+
+        assert left == ["gallery.db", "gallery.db-wal"]
+        assert [path.name for path in tmp_path.iterdir()] == ["gallery.db"]
+
+    def test_a_dropped_template_leaves_no_bytes(self, tmp_path: Path) -> None:
+        """After a drop the vector is in no file of the replica, which it was before."""
+        replica = SqliteReplica(tmp_path / "gallery.db")
+        _fill(replica, "Ben")
+        replica.apply(Delta(EPOCH, 7, 8, (put("Ana"),)))
+        needle = template("Ana").vector.astype("<f2").tobytes()
+
+        def is_there() -> bool:
+            return any(needle in path.read_bytes() for path in tmp_path.iterdir())
+
+        before = is_there()
+        replica.apply(Delta(EPOCH, 8, 9, (DropTemplate(rider("Ana")),)))
+        after = is_there()
+        replica.close()
+
+        assert (before, after) == (True, False)
+
+
+def _damage(path: Path, kind: str) -> None:
+    content = bytearray(path.read_bytes())
+    match kind:
+        case "garbage":
+            content[:] = b"not a database at all, " * 3_000
+        case "truncated":
+            del content[len(content) // 2 :]
+        case "flipped":
+            place = content.index(template("rider 200").vector.astype("<f2").tobytes())
+            content[place + 3] ^= 0x10
+        case "foreign":
+            content[60:64] = (77).to_bytes(4, "big")  # user_version, as another release writes it
+    path.write_bytes(bytes(content))
