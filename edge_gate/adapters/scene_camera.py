@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edge_gate.adapters import picture_file
 from edge_gate.adapters.opencv import NotAnImage
-from edge_gate.adapters.scene_figures import guess_face
+from edge_gate.adapters.scene_head import guess_face
 from edge_gate.adapters.scene_stage import Appearance, Costume, Stage
 from edge_gate.camera import CameraLost
 from edge_gate.eye import Detector

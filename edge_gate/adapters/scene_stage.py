@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from edge_gate.adapters import scene_figures as figures
+from edge_gate.adapters import scene_body, scene_head, scene_props
 from edge_gate.adapters.scene_concourse import concourse
 from edge_gate.adapters.scene_paint import Place, Sprite, lay
 from edge_gate.face import Box, Image
@@ -28,7 +28,7 @@ class Costume:
     photo: Image
     face: Box
     seed: int
-    free: figures.Cut = field(init=False)
+    free: scene_head.Cut = field(init=False)
     clothes: Sprite = field(init=False)
     hand: Sprite = field(init=False)
     heads: dict[int, Sprite] = field(default_factory=dict)
@@ -37,21 +37,21 @@ class Costume:
 
     def __post_init__(self) -> None:
         """Draw what every pose needs."""
-        self.free = figures.cut(self.photo, self.face)
-        self.hand = figures.hand(_HAND)
-        self.clothes = figures.clothes(seed=self.seed)
+        self.free = scene_head.cut(self.photo, self.face)
+        self.hand = scene_body.hand(_HAND)
+        self.clothes = scene_body.clothes(seed=self.seed)
 
     def head(self, yaw_deg: float) -> Sprite:
         """Return the head turned by about `yaw_deg`."""
         step = round(yaw_deg / _YAW_STEP_DEG)
         if step not in self.heads:
-            self.heads[step] = figures.head(self.free, yaw_deg=step * _YAW_STEP_DEG)
+            self.heads[step] = scene_head.head(self.free, yaw_deg=step * _YAW_STEP_DEG)
         return self.heads[step]
 
     def sheet(self, kind: Presents) -> Sprite:
         """Return the print or the tablet with the photo."""
         if kind not in self.sheets:
-            make = figures.printed if kind is Presents.PHOTO else figures.screened
+            make = scene_props.printed if kind is Presents.PHOTO else scene_props.screened
             self.sheets[kind] = make(self.photo, self.face)
         return self.sheets[kind]
 
@@ -59,7 +59,7 @@ class Costume:
         """Return the phone that shows the payload."""
         if payload not in self.phones:
             self.phones.clear()
-            self.phones[payload] = figures.phone(payload)
+            self.phones[payload] = scene_props.phone(payload)
         return self.phones[payload]
 
 
