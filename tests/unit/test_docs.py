@@ -4,6 +4,9 @@ import re
 import tomllib
 from pathlib import Path
 
+from edge_gate.reason import DenyReason
+from edge_gate.screen import MESSAGES
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -48,3 +51,30 @@ class TestSizes:
         }
 
         assert {str(path): size for path, size in sizes.items() if size > 500} == {}
+
+
+class TestReasons:
+    """docs/reasons.md."""
+
+    def test_every_reason_stands_there_with_the_words_on_the_screen(self) -> None:
+        """Staff who read a reason in a log find it, and what the rider was told."""
+        page = (ROOT / "docs" / "reasons.md").read_text()
+
+        missing = [
+            reason.value
+            for reason in DenyReason
+            if f"| `{reason.value}` |" not in page or MESSAGES[reason][2] not in page
+        ]
+
+        assert missing == []
+
+
+class TestCommands:
+    """The Makefile."""
+
+    def test_every_target_says_what_it_does(self) -> None:
+        """`make help` lists every target."""
+        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        described = re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+        assert targets == described
