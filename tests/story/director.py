@@ -114,7 +114,7 @@ class Director:
         while not lane.answers.empty():
             lane.answers.get_nowait()
         stem = f"{passenger.name.lower()}-{attempt}"
-        presents = "photo" if step.show is Show.PHOTO else "face"
+        presents = step.show.value if step.whose else "face"
         shown = step.whose or passenger.name
         if step.show is Show.CODE and phone is not None:
             _place(lane.cues / f"{stem}.code", phone.code())

@@ -11,7 +11,7 @@ from fare.city import City, shipped
 from tests.people import portraits
 from tests.story.app import Phone
 from tests.story.director import Answer, Director, Stranded
-from tests.story.script import PASSENGERS, Expect, Passenger, Show, Step
+from tests.story.script import PASSENGERS, Expect, Passenger, Step
 from tests.story.setting import Setting
 
 
@@ -140,7 +140,7 @@ class Play:
             self._say(f"{lead}: opens ({score}{times}{live})")
         else:
             self._say(f"{lead}: stays shut, {answer.reason.replace('_', ' ')}{live}")
-        if step.show is Show.PHOTO:
+        if step.whose:
             self._say(f"  {_verdict(answer)}")
         if answer.opened:
             cell = "way_in" if step.direction == "entry" else "way_out"
@@ -186,10 +186,10 @@ class Play:
 def _verdict(answer: Answer) -> str:
     """Say honestly what the default liveness model made of a print."""
     if answer.opened:
-        return "the liveness model took the print for a person: it is weak evidence, no promise"
+        return "the liveness model took the picture for a person: it is weak evidence, no promise"
     if answer.reason == "presentation_attack":
-        return "the liveness model saw through this print; it does not see through every one"
-    return "the print was not matched, so the liveness model was not what stopped it"
+        return "the liveness model saw through this one; it does not see through every one"
+    return "the picture was not matched, so the liveness model was not what stopped it"
 
 
 def _means(person: Passenger) -> str:

@@ -11,6 +11,8 @@ class Show(StrEnum):
     CODE = "code"
     PHOTO = "photo"
     """A print of another rider's portrait, held up to the camera."""
+    SCREEN = "screen"
+    """A tablet that shows another rider's portrait."""
 
 
 class Expect(StrEnum):
@@ -152,6 +154,14 @@ PASSENGERS = (
                 Expect.REPORTED,
                 whose="Robin",
                 remark="holds up a print of Robin's portrait",
+            ),
+            Step(
+                NORTH,
+                "entry",
+                Show.SCREEN,
+                Expect.REPORTED,
+                whose="Robin",
+                remark="holds up a tablet with Robin's portrait",
             ),
         ),
         face=False,
