@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from edge_gate.calibration import OpeningConfig
 from edge_gate.pipeline import LaneConfig
 from fare.tap import Direction
 
@@ -59,9 +60,12 @@ class StationConfig:
     """Whether the operator accepts weights whose licence forbids commerce."""
     model_threads: int = 1
     """Threads of one inference, 1 to 16."""
-    target_fpir: float = 1e-3
+    target_fpir: float = 1e-2
     """Share of strangers' approaches that may open wrongly, above 0, below 1; with the gallery's
-    size it makes the threshold."""
+    size it makes the threshold (`edge_gate.calibration`)."""
+    fnir_limit: float = 0.2
+    """Largest expected share of riders sent to the code reader, 0.005 to 0.5; with more, no face
+    opens at this station."""
     show_pictures: bool = False
     """Whether the staff page shows the lanes' pictures, from memory, never stored. Off: whoever
     runs a demonstration switches it on."""
@@ -82,8 +86,14 @@ class StationConfig:
             raise ValueError("a station needs at least one [[lane]]")
         if len({lane.id for lane in self.lanes}) != len(self.lanes):
             raise ValueError("two lanes have the same id")
-        if not (0 < self.target_fpir < 1 and 1 <= self.model_threads <= 16):
-            raise ValueError("target_fpir is between 0 and 1, model_threads 1 to 16")
+        OpeningConfig(self.target_fpir, self.fnir_limit)
+        if not 1 <= self.model_threads <= 16:
+            raise ValueError("model_threads is 1 to 16")
+
+    @property
+    def opening(self) -> OpeningConfig:
+        """When a face alone may open."""
+        return OpeningConfig(self.target_fpir, self.fnir_limit)
 
     def lane_config(self, lane: LaneSpec) -> LaneConfig:
         """Return the stages' configuration with the lane's own zone in it."""

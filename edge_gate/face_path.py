@@ -132,6 +132,12 @@ class FacePath:
             return None
         return self._see(self._eye, frame, now)
 
+    def close(self) -> None:
+        """Look no more: the eye failed in a way that no adapter foresaw."""
+        self._eye = None
+        self._shut = DenyReason.MODEL_REFUSED
+        self._forget()
+
     def settled(self, track_id: int) -> None:
         """Note that a recognised rider got an answer from the passage."""
         self._waiting.pop(track_id, None)

@@ -1,10 +1,11 @@
 """What the station holds of riders now: the gallery, the ride-code keys and the lease on both.
 
-One writer, the thread that follows the cloud, calls `apply`, `reset`, `renew` and `sweep`. Lanes
-read `standing`, `keys` and `gallery` at any time; each is swapped as a whole.
+The thread that follows the cloud calls `apply`, `reset` and `renew`, a chore calls `sweep`; they
+take turns. Lanes read `standing`, `keys` and `gallery` at any time; each is swapped as a whole.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -22,19 +23,29 @@ ThresholdFor = Callable[[int], float | None]
 class Holdings:
     """A station's gallery and keys."""
 
-    def __init__(self, gallery: Gallery, threshold_for: ThresholdFor) -> None:
+    def __init__(
+        self,
+        gallery: Gallery,
+        threshold_for: ThresholdFor,
+        *,
+        turn: AbstractContextManager[object] | None = None,
+    ) -> None:
         """Start with an empty gallery and no lease.
 
         Args:
             gallery: Empty; from here on changed only through this object.
             threshold_for: From the model card's calibration and the station's target FPIR.
+            turn: A reusable context that one thread at a time can hold; give a lock where the
+                writers are threads.
         """
+        self._turn = turn or nullcontext()
         self._gallery = gallery
         self._threshold_for = threshold_for
         self._foreign: set[UUID] = set()
         self._keys: dict[int, IssuerKey] = {}
         self._ring = KeyRing()
         self._standing = Standing(0, 0, None, Lease())
+        self._revision = 0
 
     @property
     def gallery(self) -> Gallery:
@@ -51,8 +62,56 @@ class Holdings:
         """What the gallery is worth now."""
         return self._standing
 
-    def apply(self, changes: Sequence[Change]) -> None:
-        """Take a run of changes; they count for every decision that starts afterwards."""
+    @property
+    def revision(self) -> int:
+        """The revision of the station's view that this is; 0 before the first."""
+        return self._revision
+
+    def apply(self, changes: Sequence[Change], *, revision: int | None = None) -> None:
+        """Take a run of changes; they count for every decision that starts afterwards.
+
+        Args:
+            changes: In the order of their revisions.
+            revision: Of the view after them, where they come from one.
+        """
+        with self._turn:
+            self._take(changes)
+            self._revision = self._revision if revision is None else revision
+
+    def reset(self, changes: Iterable[Change], *, revision: int | None = None) -> None:
+        """Hold what these changes give, starting from nothing, and no more than that.
+
+        Args:
+            changes: In the order of their revisions.
+            revision: Of the view after them, where they come from one.
+        """
+        changes = tuple(changes)
+        fold = sort_changes(changes, self._gallery.space)
+        held = {template.rider_ref for template in fold.puts}
+        with self._turn:
+            self._restand(at_least=max(self._gallery.size, len(fold.puts)))
+            self._gallery.replace(fold.puts)
+            self._foreign.clear()
+            self._keys.clear()
+            # The templates are in; the keys and the foreign are still to be noted.
+            self._take([c for c in changes if not _is_held(c, held)])
+            self._revision = self._revision if revision is None else revision
+
+    def renew(self, lease: Lease, anchor: Anchor | None) -> None:
+        """Take the lease that is on disk, and the cloud's time as heard in this process."""
+        with self._turn:
+            self._standing = replace(self._standing, lease=lease, anchor=anchor)
+
+    def sweep(self, now: datetime) -> int:
+        """Forget the templates whose own time is up, and return how many there were."""
+        gone = self._gallery.expired(now)
+        if gone:
+            with self._turn:
+                self._gallery.apply((), gone)
+                self._restand()
+        return len(gone)
+
+    def _take(self, changes: Sequence[Change]) -> None:
         fold = sort_changes(changes, self._gallery.space)
         # First the stricter threshold, then the larger gallery: a search in between must not be
         # judged by what fewer templates would have allowed.
@@ -72,30 +131,6 @@ class Holdings:
                 case DropKey(key_id):
                     self._keys.pop(key_id, None)
         self._restand()
-
-    def reset(self, changes: Iterable[Change]) -> None:
-        """Hold what these changes give, starting from nothing, and no more than that."""
-        changes = tuple(changes)
-        fold = sort_changes(changes, self._gallery.space)
-        self._restand(at_least=max(self._gallery.size, len(fold.puts)))
-        self._gallery.replace(fold.puts)
-        self._foreign.clear()
-        self._keys.clear()
-        held = {template.rider_ref for template in fold.puts}
-        # The templates are in; the rest of `apply` still has the keys and the foreign to note.
-        self.apply([c for c in changes if not _is_held(c, held)])
-
-    def renew(self, lease: Lease, anchor: Anchor | None) -> None:
-        """Take the lease that is on disk, and the cloud's time as heard in this process."""
-        self._standing = replace(self._standing, lease=lease, anchor=anchor)
-
-    def sweep(self, now: datetime) -> int:
-        """Forget the templates whose own time is up, and return how many there were."""
-        gone = self._gallery.expired(now)
-        if gone:
-            self._gallery.apply((), gone)
-            self._restand()
-        return len(gone)
 
     def _restand(self, *, at_least: int = 0) -> None:
         size = self._gallery.size

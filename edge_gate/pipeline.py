@@ -82,6 +82,7 @@ class LanePipeline:
         self._faces = FacePath(organs.eye, organs.holdings, config.face, pace=pace, laps=laps)
         self._codes = CodePath(organs.reader, organs.holdings, config.code, pace=pace, laps=laps)
         self._display = Display(config.display)
+        self._in_faces = False
         self._view = self._look(laps.now_s())
 
     @property
@@ -105,6 +106,7 @@ class LanePipeline:
         now: Moment,
         *,
         code_frame: Frame | None = None,
+        own_code_camera: bool = False,
         scans: Sequence[bytes] = (),
     ) -> tuple[Answer, ...]:
         """Take what came since the last step and return the answers given.
@@ -112,8 +114,8 @@ class LanePipeline:
         Args:
             frame: The newest frame of the lane's camera; None if there is no new one.
             now: The moment.
-            code_frame: The newest frame of the code camera, where the lane has one of its own;
-                else codes are looked for in `frame`.
+            code_frame: The newest frame of the code camera, where the lane has one of its own.
+            own_code_camera: Whether it has; if not, codes are looked for in `frame`.
             scans: Payloads read by a scanner since the last step.
         """
         self._laps.begin()
@@ -122,10 +124,13 @@ class LanePipeline:
         if self._passage.passages > before:
             self._faces.passed()
         answers: list[Answer] = []
+        self._in_faces = True
         sight = self._faces.step(frame, now)
+        self._in_faces = False
         # Whoever holds up a code wants to ride on it, even if the face would do.
+        shown = code_frame if own_code_camera else frame
         at_once = isinstance(sight, Recognised)
-        for presented in self._codes.step(code_frame or frame, now, scans, at_once=at_once):
+        for presented in self._codes.step(shown, now, scans, at_once=at_once):
             answers += self._presented(presented, now)
         if isinstance(sight, Recognised) and not any(a.reason is None for a in answers):
             answers += self._recognised(sight, now)
@@ -137,6 +142,12 @@ class LanePipeline:
     def reset(self, now: Moment) -> None:
         """Put the barrier back into service: staff have looked."""
         self._passage.reset(now)
+
+    def shut_failed_path(self) -> None:
+        """Give up the face path if the last step failed in it: codes must go on."""
+        if self._in_faces:
+            self._in_faces = False
+            self._faces.close()
 
     def _recognised(self, sight: Recognised, now: Moment) -> list[Answer]:
         grant = sight.grant

@@ -1,0 +1,264 @@
+"""A station node, joined from its configuration: disk, models, gallery, lanes, cloud, pages.
+
+No rule stands here. What only a process may have (clocks, randomness, the models' folder) comes
+in from `__main__`.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from cloud_sync.adapters.grpc_client import FollowerConfig, GalleryFollower, TapUplink, UplinkConfig
+from cloud_sync.adapters.node_key_file import load_or_make
+from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
+from cloud_sync.adapters.sqlite_replica import SqliteReplica
+from cloud_sync.clock import Clock
+from cloud_sync.gallery import Delta, PutKey, PutTemplate
+from cloud_sync.replica import Holding
+from cloud_sync.signing import NodeKey
+from edge_gate.adapters import sight
+from edge_gate.adapters.cameras import UnknownSource, open_camera
+from edge_gate.adapters.capture import Capture
+from edge_gate.adapters.faiss_gallery import FaissGallery
+from edge_gate.adapters.opencv import encode
+from edge_gate.adapters.push_camera import PushCamera
+from edge_gate.adapters.qr import ZxingReader
+from edge_gate.adapters.sim_turnstile import SimTurnstile
+from edge_gate.answer import Answer
+from edge_gate.camera import Camera, CameraLost
+from edge_gate.config import ConfigWrong, LaneSpec, StationConfig
+from edge_gate.holdings import Holdings
+from edge_gate.lap import Laps
+from edge_gate.loop import Chore, LaneLoop, NodeLoop, Service, make_turn
+from edge_gate.moment import Moment
+from edge_gate.pipeline import LanePipeline, Organs
+from edge_gate.status import Journal, StationStatus, gallery_status
+from edge_gate.tapping import Place, Tapper
+from edge_gate.web import NodeDoors, make_app
+from fare.adapters import serving
+from fare.log import say
+
+_LOG = logging.getLogger("edge_gate")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What only the process has."""
+
+    clock: Clock
+    entropy: Callable[[int], bytes]
+    """That many random bytes, fit for keys."""
+    draw: Callable[[], float]
+    """A random number in [0, 1), for back-off."""
+    new_id: Callable[[], UUID]
+    models: Path
+    """The folder of all packs."""
+    folder: Path
+    """What relative camera paths start from."""
+    give_up: Callable[[], None]
+    """Ends the process at once: a lane hangs where no thread can be stopped."""
+
+
+def node_key(config: StationConfig, entropy: Callable[[int], bytes]) -> NodeKey:
+    """Return the node's own key, made if missing.
+
+    Raises:
+        KeyFileRefused: The file is not a key, or others can read it.
+    """
+    return load_or_make(config.data_dir / "node.key", entropy=entropy)
+
+
+class Node:
+    """One station's process."""
+
+    def __init__(self, config: StationConfig, given: Given) -> None:
+        """Open everything that must be there; models may be refused, then codes alone open.
+
+        Args:
+            config: The station's.
+            given: What the process has.
+
+        Raises:
+            KeyFileRefused: The node's key cannot be used.
+            OutboxFailed: The outbox cannot be opened.
+            ReplicaFailed: The gallery file cannot be opened.
+            ConfigWrong: A camera cannot be what the file says.
+        """
+        self._config, self._given = config, given
+        key = node_key(config, given.entropy)
+        self._outbox = SqliteOutbox(config.data_dir / "outbox.db", key, new_id=given.new_id)
+        self._replica = SqliteReplica(config.data_dir / "gallery.db")
+        self._sight = sight.open_sight(config, given.models)
+        self._holdings = Holdings(
+            FaissGallery(self._sight.space), sight.threshold_for(config), turn=make_turn()
+        )
+        self._tapper = Tapper(
+            self._outbox, entropy=given.entropy, now=given.clock.wall(), turn=make_turn()
+        )
+        self._journal = Journal()
+        self._uplink: TapUplink | None = None
+        self._captures: list[Capture] = []
+        self._pushed: dict[str, PushCamera] = {}
+        self._lanes = {lane.id: self._lane(lane) for lane in config.lanes}
+
+    def serve(self) -> None:
+        """Run until SIGTERM or SIGINT."""
+        loop = NodeLoop(
+            tuple(self._lanes.values()),
+            self._chores(),
+            self._services(),
+            moment=self.moment,
+            on_stuck=self._given.give_up,
+        )
+        for capture in self._captures:
+            capture.start()
+        loop.start()
+        try:
+            serving.serve(make_app(self._doors()), self._config.listen)
+        finally:
+            for capture in self._captures:
+                capture.close()
+            hanging = loop.stop()
+            self._outbox.close()
+            say(_LOG, "stopped", station=self._config.station_id, hanging=hanging)
+
+    def moment(self) -> Moment:
+        """Return now; the wall clock's error is its distance from the cloud's, where known."""
+        wall, mono_s = self._given.clock.wall(), self._given.clock.monotonic_s()
+        anchor = self._holdings.standing.anchor
+        error_s = abs((wall - anchor.now(mono_s)).total_seconds()) if anchor else 0.0
+        return Moment(mono_s, wall, round(1000 * error_s))
+
+    def _lane(self, lane: LaneSpec) -> LaneLoop:
+        place = Place(self._config.station_id, lane.id, lane.direction)
+        # The turnstile is simulated; hardware comes behind the same port.
+        organs = Organs(
+            self._sight.eye, ZxingReader(), self._holdings, self._tapper, SimTurnstile()
+        )
+        laps = Laps(self._given.clock.monotonic_s)
+        own = self._capture(f"{lane.id}-code", lane.code_camera) if lane.code_camera else None
+        return LaneLoop(
+            LanePipeline(place, organs, self._config.lane_config(lane), laps),
+            self._capture(lane.id, lane.camera),
+            code_source=own,
+            moment=self.moment,
+            heard=self._heard,
+            keep_picture=self._config.show_pictures,
+        )
+
+    def _capture(self, name: str, source: str) -> Capture:
+        capture = Capture(self._camera(name, source), name=name)
+        self._captures.append(capture)
+        return capture
+
+    def _camera(self, name: str, source: str) -> Camera:
+        if source == "push":
+            self._pushed[name] = PushCamera()
+            return self._pushed[name]
+        eye = self._sight.eye
+        try:
+            return open_camera(
+                source, folder=self._given.folder, detector=eye.detector if eye else None
+            )
+        except (UnknownSource, CameraLost) as problem:
+            raise ConfigWrong(f"camera of lane {name}: {problem}") from problem
+
+    def _heard(self, place: Place, now: Moment, answer: Answer) -> None:
+        say(
+            _LOG,
+            "decision",
+            level=logging.INFO,
+            station=place.station_id,
+            lane=place.lane_id,
+            direction=place.direction,
+            monotonic_s=round(now.mono_s, 3),
+            **answer.fields(),
+        )
+        self._journal.note(place, now.wall, answer)
+        if answer.reason is None and self._uplink is not None:
+            self._uplink.nudge()
+
+    def _chores(self) -> tuple[Chore, ...]:
+        def seal(_: Moment) -> None:
+            if self._holdings.gallery.seal():
+                say(_LOG, "gallery_sealed", templates=self._holdings.gallery.size)
+
+        def sweep(now: Moment) -> None:
+            gone = self._holdings.sweep(now.wall)
+            if gone:
+                say(_LOG, "templates_expired", count=gone)
+
+        return Chore("seal", 2.0, seal), Chore("sweep", 10.0, sweep)
+
+    def _services(self) -> tuple[Service, ...]:
+        """Return what talks with the cloud; without a cloud the replica is read once."""
+        config, given = self._config, self._given
+        if not config.cloud:
+            self._take(self._replica.load())
+            self._holdings.renew(self._replica.standing().lease, None)
+            return ()
+        follower = GalleryFollower(
+            self._replica,
+            self._take,
+            self._holdings.renew,
+            config=FollowerConfig(
+                config.cloud,
+                config.edge_id,
+                config.station_id,
+                self._sight.space,
+                outbox_depth=self._outbox.depth,
+            ),
+            clock=given.clock,
+            draw=given.draw,
+        )
+        self._uplink = TapUplink(
+            self._outbox,
+            config=UplinkConfig(config.cloud, config.edge_id),
+            clock=given.clock,
+            draw=given.draw,
+        )
+        return Service("gallery", follower.run), Service("uplink", self._uplink.run)
+
+    def _take(self, news: Delta | Holding) -> None:
+        """Bring the gallery to what the replica holds; counted from the next decision on."""
+        match news:
+            case Delta():
+                self._holdings.apply(news.changes, revision=news.to_rev)
+            case Holding():
+                puts = [PutTemplate(template) for template in news.templates]
+                keys = [PutKey(key) for key in news.keys]
+                self._holdings.reset([*puts, *keys], revision=news.rev)
+                say(_LOG, "gallery_loaded", templates=len(puts), revision=news.rev)
+
+    def _doors(self) -> NodeDoors:
+        return NodeDoors(
+            status=self._status,
+            reset=lambda lane_id: self._lanes[lane_id].ask_reset(),
+            pictures=self._pictures() if self._config.show_pictures else {},
+            offers={name: camera.offer for name, camera in self._pushed.items()}
+            if self._config.accept_push
+            else {},
+        )
+
+    def _pictures(self) -> Mapping[str, Callable[[], bytes | None]]:
+        def newest(lane: LaneLoop) -> Callable[[], bytes | None]:
+            return lambda: None if lane.picture is None else encode(lane.picture)
+
+        return {name: newest(lane) for name, lane in self._lanes.items()}
+
+    def _status(self) -> StationStatus:
+        now = self.moment()
+        config = self._config
+        return StationStatus(
+            config.station_id,
+            config.name or config.station_id,
+            config.edge_id,
+            now.wall,
+            self._sight.words,
+            gallery_status(self._holdings, now, target_fpir=config.target_fpir),
+            self._outbox.depth(),
+            tuple(lane.status for lane in self._lanes.values()),
+            self._journal.newest(),
+        )

@@ -1,0 +1,152 @@
+"""The node's own pages: what a rider sees at each lane, and what staff see of the station.
+
+Renders; decides nothing. Pictures are shown only where the configuration allows it, from memory,
+and nothing here writes a file.
+"""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
+
+from edge_gate.status import LaneStatus, StationStatus, lane_by_id
+from fare.pages import dress
+
+_TEMPLATES = Path(__file__).parent / "pages" / "templates"
+_EVERY_S = 0.1
+"""How often a stream looks for something new, seconds: a screen that lags by more is felt."""
+_ALIVE_S = 10.0
+"""A quiet stream says something this often, seconds, so that a dead one shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDoors:
+    """What the pages may ask of the node."""
+
+    status: Callable[[], StationStatus]
+    reset: Callable[[str], None]
+    """Puts a lane's barrier back into service."""
+    pictures: Mapping[str, Callable[[], bytes | None]] = field(default_factory=dict)
+    """Lane to its newest picture as JPEG; empty where pictures are not shown."""
+    offers: Mapping[str, Callable[[bytes], bool]] = field(default_factory=dict)
+    """Lane to a camera that takes pictures from a browser; empty where none does."""
+
+
+def make_app(doors: NodeDoors) -> FastAPI:
+    """Return the node's web application."""
+    app = FastAPI(title="Gateline station", docs_url=None, redoc_url=None, openapi_url=None)
+    templates = dress(app, _TEMPLATES)
+
+    @app.get("/", response_class=HTMLResponse)
+    def station(request: Request) -> Response:
+        context = {"status": doors.status(), "pictures": doors.pictures, "offers": doors.offers}
+        return templates.TemplateResponse(request, "station.html", context)
+
+    @app.get("/lanes/{lane_id}", response_class=HTMLResponse)
+    def lane(request: Request, lane_id: str) -> Response:
+        status = doors.status()
+        context = {
+            "status": status,
+            "lane": _lane(status, lane_id),
+            "takes_webcam": lane_id in doors.offers,
+        }
+        return templates.TemplateResponse(request, "lane.html", context)
+
+    @app.get("/status.json")
+    def status_json() -> Response:
+        return JSONResponse(plain(doors.status()))
+
+    @app.get("/events")
+    def events(request: Request, lane: str = "") -> Response:
+        return StreamingResponse(
+            _stream(request, doors, lane),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    @app.post("/lanes/{lane_id}/reset")
+    def reset(lane_id: str) -> Response:
+        _lane(doors.status(), lane_id)
+        doors.reset(lane_id)
+        return RedirectResponse("/", status_code=303)
+
+    _add_pictures(app, doors)
+    return app
+
+
+def _add_pictures(app: FastAPI, doors: NodeDoors) -> None:
+    """Add the routes of the demonstration; without pictures or offers they answer 404."""
+
+    @app.get("/lanes/{lane_id}/picture")
+    def picture(lane_id: str) -> Response:
+        newest = doors.pictures[lane_id]() if lane_id in doors.pictures else None
+        if newest is None:
+            raise HTTPException(404, "no picture is shown of this lane")
+        return Response(newest, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+    @app.post("/lanes/{lane_id}/frame")
+    async def frame(request: Request, lane_id: str) -> Response:
+        if lane_id not in doors.offers:
+            raise HTTPException(404, "this lane takes no pictures from a browser")
+        content = await request.body()
+        taken = await asyncio.to_thread(doors.offers[lane_id], content)
+        return Response(status_code=204 if taken else 422)
+
+
+def _lane(status: StationStatus, lane_id: str) -> LaneStatus:
+    lane = lane_by_id(status.lanes, lane_id)
+    if lane is None:
+        raise HTTPException(404, "this station has no such lane")
+    return lane
+
+
+async def _stream(request: Request, doors: NodeDoors, lane_id: str) -> AsyncIterator[str]:
+    """Yield server-sent events: the lane's screen, or the whole station, whenever it changes."""
+    last, quiet_s = "", 0.0
+    while not await request.is_disconnected():
+        status = await asyncio.to_thread(doors.status)
+        lane = lane_by_id(status.lanes, lane_id)
+        shown = plain(lane.view.screen) if lane is not None else _calm(status)
+        text = json.dumps(shown, ensure_ascii=False)
+        if text != last:
+            yield f"data: {text}\n\n"
+            last, quiet_s = text, 0.0
+        elif quiet_s >= _ALIVE_S:
+            yield ": alive\n\n"
+            quiet_s = 0.0
+        pause_s = _EVERY_S if lane is not None else 5 * _EVERY_S
+        await asyncio.sleep(pause_s)
+        quiet_s += pause_s
+
+
+def _calm(status: StationStatus) -> Any:
+    """Return the station without its clock, which would be news at every look."""
+    shown = plain(status)
+    del shown["time"]
+    return shown
+
+
+def plain(value: Any) -> Any:
+    """Return a record as JSON-ready values; ids and times as text.
+
+    Args:
+        value: A dataclass, or anything inside one.
+    """
+    if dataclasses.is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
