@@ -16,6 +16,11 @@ _FORM_BYTES = 4_096  # boundaries and part headers around the file
 class _InMemory(MultiPartParser):
     spool_max_size = 1 << 40  # never roll over to a file; the stream itself is bounded
 
+    def release(self) -> None:
+        """Let go of every part, also of those that a body cut short left unfinished."""
+        for file in self._files_to_close_on_error:
+            file.close()
+
 
 async def photo(request: Request, *, bytes_max: int) -> bytes | None:
     """Return the content of the form field `photo`, or None when the body is too large.
@@ -27,35 +32,30 @@ async def photo(request: Request, *, bytes_max: int) -> bytes | None:
     Raises:
         HTTPException: 400 when there is no such field or the form is malformed.
     """
-    over = False
+    total = 0
 
     async def bounded() -> AsyncGenerator[bytes, None]:
-        nonlocal over
-        total = 0
+        nonlocal total
         async for chunk in request.stream():
             total += len(chunk)
-            if total > bytes_max + _FORM_BYTES:
-                over = True  # read on to the end, so that the browser hears the answer
-            if not over:
+            if total <= bytes_max + _FORM_BYTES:  # else read on, so that the answer is heard
                 yield chunk
 
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise HTTPException(400, "Send the photo as multipart/form-data, field `photo`.")
     stream = bounded()
+    parser = _InMemory(request.headers, stream, max_files=1, max_fields=4)
     try:
-        form = await _InMemory(request.headers, stream, max_files=1, max_fields=4).parse()
-    except (MultiPartException, KeyError) as error:
-        if over:
-            return None
-        raise HTTPException(400, "The form is malformed.") from error
+        form = await parser.parse()
+        file = form.get("photo")
+        content = await file.read() if isinstance(file, UploadFile) else None
+    except (MultiPartException, KeyError):
+        content = None
     finally:
         await stream.aclose()
-    if over:
-        await form.close()
+        parser.release()
+    if total > bytes_max + _FORM_BYTES:
         return None
-    file = form.get("photo")
-    if not isinstance(file, UploadFile):
-        raise HTTPException(400, "The form has no file named `photo`.")
-    content = await file.read()
-    await form.close()
+    if content is None:
+        raise HTTPException(400, "The form is malformed or has no file named `photo`.")
     return None if len(content) > bytes_max else content
