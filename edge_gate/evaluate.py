@@ -88,11 +88,11 @@ def search(seen: Sequence[Seen], *, photos: int, size: int) -> Searches:
             kept[one.person].append(one)
         else:
             probes.append(one)
+    if not any(probe.person in enrolled for probe in probes):
+        raise ValueError(f"no rider has more than {photos} photos")
     scores = _scores(probes, [_template(kept[person]) for person in enrolled])
     own = np.array([enrolled.get(probe.person, -1) for probe in probes])
     person = np.array([numbers[probe.person] for probe in probes])
-    if not (own >= 0).any():
-        raise ValueError(f"no rider has more than {photos} photos")
     right = scores.argmax(axis=1) == own
     best = np.where(right | (own < 0), scores.max(axis=1), MISSED)
     mated = own >= 0

@@ -8,6 +8,9 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+_FLOOR = 1e-4
+"""Smallest rate drawn: the project's goal for the matcher, below what any shared set can show."""
+
 Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
@@ -23,12 +26,11 @@ def det_plot(curves: Mapping[str, Curve], path: Path, *, title: str) -> None:
     FigureCanvasAgg(figure)  # attaches itself; saving then needs no display
     axes = figure.add_subplot()
     for label, (fpir, fnir) in curves.items():
-        # A rate of zero has no place on a logarithmic axis.
-        shown = (fpir > 0) & (fnir > 0)
-        axes.step(fpir[shown], fnir[shown], where="post", label=label)
-    axes.set(xscale="log", yscale="log", ylim=(None, 1), xlim=(None, 1), title=title)
-    axes.set_xlabel("FPIR: strangers taken for a rider")
-    axes.set_ylabel("FNIR: riders not recognised")
+        # A rate of zero has no place on a logarithmic axis: it is drawn on its edge.
+        axes.step(np.maximum(fpir, _FLOOR), np.maximum(fnir, _FLOOR), where="post", label=label)
+    axes.set(xscale="log", yscale="log", xlim=(_FLOOR, 1), ylim=(_FLOOR, 1), title=title)
+    axes.set_xlabel("FPIR: strangers taken for a rider (0 on the edge)")
+    axes.set_ylabel("FNIR: riders not recognised (0 on the edge)")
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend()
     figure.savefig(path, format="png")
