@@ -137,7 +137,7 @@ class Tick:
 Event = Planned | Heard | HeadSeen | PageRead | Gone | LeaseOffered | Tick
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Send:
     """Send this to the edge."""
 

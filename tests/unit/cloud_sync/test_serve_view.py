@@ -1,0 +1,360 @@
+"""The cloud's end of the stream, event by event."""
+
+import itertools
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from cloud_sync.content import content_hash
+from cloud_sync.messages import Ack, Bookmark, Chunk, Deny, Hello, Nack, NackCode, Resume
+from cloud_sync.serve_view import (
+    NACKS_MAX,
+    WINDOW,
+    Effect,
+    Event,
+    Gone,
+    HangUp,
+    HeadSeen,
+    Heard,
+    LeaseOffered,
+    LetSnapshotGo,
+    NoteAck,
+    OfferLease,
+    PageRead,
+    Planned,
+    Quarantine,
+    Read,
+    Send,
+    SendPart,
+    ServeConfig,
+    Serving,
+    TakeSnapshot,
+    Tick,
+    step,
+)
+from cloud_sync.view import CHUNK_ITEMS, EdgeNode, Head, NeedsSnapshot, Page, plan
+from tests.templates import EPOCH, put, snapshot
+
+HEAD = Head("bell-tower", EPOCH, 1_000, 0, 86_400, "model-a", "plain")
+OTHER = UUID(int=99)
+
+
+@pytest.fixture
+def hello(noon: datetime) -> Hello:
+    """Give the hello of an edge at revision 7."""
+    return Hello("edge-1", "bell-tower", EPOCH, 7, "model-a", "plain", 3, noon)
+
+
+class Cloud:
+    """A cloud's end to talk to; it answers its own reads."""
+
+    def __init__(self, hello: Hello, head: Head = HEAD) -> None:
+        """Start before the plan."""
+        self.state = Serving(hello, ServeConfig(bookmark_s=10.0, ack_s=30.0))
+        self.head = head
+        self.now_s = 1.0
+
+    def on(self, event: Event) -> list[Effect]:
+        """Take an event and the answers to its reads; return all other effects."""
+        done: list[Effect] = []
+        events = [event]
+        while events:
+            self.state, effects = step(self.state, events.pop(0), self.now_s)
+            for effect in effects:
+                if isinstance(effect, Read):
+                    to_rev = min(effect.from_rev + 100, self.head.head_rev)
+                    change = put(f"rider {to_rev}")
+                    hashes = (content_hash(change),)
+                    events.append(PageRead(Page(effect.from_rev, to_rev, (change,), hashes)))
+                else:
+                    done.append(effect)
+        return done
+
+    def resumed(self, rev: int = 7) -> list[Effect]:
+        """Start with deltas."""
+        return self.on(Planned(Resume(EPOCH, rev), self.head))
+
+    def snapshot(self, chunks: int, first_index: int = 0) -> list[Effect]:
+        """Start with a snapshot."""
+        announced = snapshot(put("Ana"), rev=30, chunks=chunks)
+        return self.on(Planned(announced, self.head, first_index))
+
+
+def chunks(effects: list[Effect]) -> list[tuple[int, int]]:
+    """Return from and to of the chunks sent."""
+    sent = [effect.message for effect in effects if isinstance(effect, Send)]
+    return [(one.from_rev, one.to_rev) for one in sent if isinstance(one, Chunk)]
+
+
+class TestPlan:
+    """How an edge is served."""
+
+    NODE = EdgeNode("edge-1", "bell-tower", bytes(32))
+
+    def test_resumes_where_it_can(self, hello: Hello) -> None:
+        """An edge of this history whose revision is in the log gets deltas."""
+        assert plan(hello, self.NODE, HEAD) == Resume(EPOCH, 7)
+        assert plan(hello, self.NODE, replace(HEAD, compacted_rev=7)) == Resume(EPOCH, 7)
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"epoch": None},  # holds nothing
+            {"epoch": OTHER},  # another history
+            {"applied_rev": 1_001},  # the cloud lost what the edge has
+            {"applied_rev": 2},  # the log no longer reaches back
+        ],
+    )
+    def test_sends_a_snapshot_otherwise(self, hello: Hello, changed: dict[str, object]) -> None:
+        """Where deltas could skip something the whole view is sent."""
+        late = replace(hello, **changed)  # type: ignore[arg-type]
+
+        verdict = plan(late, self.NODE, replace(HEAD, compacted_rev=3))
+
+        assert verdict == NeedsSnapshot()
+
+    def test_denies_strangers_and_other_stations(self, hello: Hello) -> None:
+        """An edge that is not admitted, or asks for another station's view, gets nothing."""
+        elsewhere = EdgeNode("edge-1", "drum-tower", bytes(32))
+
+        assert isinstance(plan(hello, None, HEAD), Deny)
+        assert isinstance(plan(hello, elsewhere, HEAD), Deny)
+        assert isinstance(plan(hello, self.NODE, None), Deny)
+
+    def test_denies_another_model(self, hello: Hello) -> None:
+        """An edge with another model than the view's would only refuse every template."""
+        verdict = plan(replace(hello, model_id="model-b"), self.NODE, HEAD)
+
+        assert isinstance(verdict, Deny)
+
+    def test_an_empty_view_takes_any_model(self, hello: Hello) -> None:
+        """Until the first template there is nothing to disagree about."""
+        fresh = replace(HEAD, model_id="", transform_id="")
+
+        assert plan(hello, self.NODE, fresh) == Resume(EPOCH, 7)
+
+    @pytest.mark.parametrize(("low", "high", "name"), [(2, 3, "Upgrade"), (0, 0, "Upgrade")])
+    def test_speaks_its_own_protocol(self, hello: Hello, low: int, high: int, name: str) -> None:
+        """An edge that is too new or too old is told so."""
+        verdict = plan(replace(hello, proto_min=low, proto_max=high), self.NODE, HEAD)
+
+        assert type(verdict).__name__.startswith(name)
+
+
+class TestDeltas:
+    """Sending the log."""
+
+    def test_keeps_to_the_window(self, hello: Hello) -> None:
+        """However much is waiting, eight chunks are on their way and no more."""
+        sent = chunks(Cloud(hello, replace(HEAD, head_rev=90_000)).resumed())
+
+        assert len(sent) == WINDOW
+        assert sent[0] == (7, 107)
+        assert all(one[1] == two[0] for one, two in itertools.pairwise(sent))
+
+    def test_an_acknowledgement_makes_room(self, hello: Hello) -> None:
+        """Each acknowledged chunk lets one more go, and is noted."""
+        cloud = Cloud(hello, replace(HEAD, head_rev=90_000))
+        cloud.resumed()
+
+        effects = cloud.on(Heard(Ack(3, 307)))
+
+        assert effects[0] == NoteAck(EPOCH, 307)
+        assert len(chunks(effects)) == 3
+
+    def test_reads_pages_of_a_chunk(self, hello: Hello) -> None:
+        """The log is read in pages of a chunk's size."""
+        state = Serving(hello, ServeConfig())
+        _, effects = step(state, Planned(Resume(EPOCH, 7), HEAD), 0.0)
+
+        assert Read(EPOCH, 7, CHUNK_ITEMS) in effects
+
+    def test_sends_at_once_what_is_published(self, hello: Hello) -> None:
+        """A caught-up edge gets the next change when the head moves."""
+        cloud = Cloud(hello, replace(HEAD, head_rev=7))
+        cloud.resumed()
+
+        cloud.head = replace(HEAD, head_rev=8)
+        effects = cloud.on(HeadSeen(cloud.head))
+
+        assert chunks(effects) == [(7, 8)]
+
+    def test_ignores_an_acknowledgement_of_the_future(self, hello: Hello) -> None:
+        """An edge cannot acknowledge what was not sent, which would let deletions be compacted."""
+        cloud = Cloud(hello)
+        cloud.resumed()
+
+        effects = cloud.on(Heard(Ack(1, 10_000)))
+
+        assert not any(isinstance(effect, NoteAck) for effect in effects)
+
+    def test_hangs_up_on_an_edge_that_does_not_acknowledge(self, hello: Hello) -> None:
+        """A chunk without an answer for 30 s ends the stream."""
+        cloud = Cloud(hello)
+        cloud.resumed()
+        cloud.now_s = 31.1
+
+        assert any(isinstance(effect, HangUp) for effect in cloud.on(Tick()))
+
+    def test_an_idle_stream_is_not_hung_up(self, hello: Hello) -> None:
+        """The control: with everything acknowledged silence is no fault."""
+        cloud = Cloud(hello, replace(HEAD, head_rev=7))
+        cloud.resumed()
+        cloud.now_s = 500.0
+
+        assert not any(isinstance(effect, HangUp) for effect in cloud.on(Tick()))
+
+    @pytest.mark.parametrize("event", [Gone(), HeadSeen(replace(HEAD, epoch=OTHER))])
+    def test_starts_over_when_history_changes(self, hello: Hello, event: Event) -> None:
+        """A compacted log or a new epoch leads to a snapshot in the same stream."""
+        cloud = Cloud(hello)
+        cloud.resumed()
+
+        effects = cloud.on(event)
+
+        assert TakeSnapshot() in effects
+        assert chunks(effects) == []
+
+
+class TestSnapshots:
+    """Sending a whole view."""
+
+    def test_keeps_to_the_window(self, hello: Hello) -> None:
+        """Parts go in order, eight at a time."""
+        cloud = Cloud(hello)
+
+        first = [one for one in cloud.snapshot(20) if isinstance(one, SendPart)]
+        then = [one for one in cloud.on(Heard(Ack(2, 0))) if isinstance(one, SendPart)]
+
+        assert [one.index for one in first] == list(range(WINDOW))
+        assert [one.index for one in then] == [8, 9]
+
+    def test_goes_on_where_it_stopped(self, hello: Hello) -> None:
+        """Parts that are on the edge's disk are not sent again."""
+        parts = [one for one in Cloud(hello).snapshot(5, 3) if isinstance(one, SendPart)]
+
+        assert [one.index for one in parts] == [3, 4]
+
+    def test_follows_with_deltas_after_the_swap(self, hello: Hello) -> None:
+        """Once the edge stands at the snapshot, what was published meanwhile comes as deltas."""
+        cloud = Cloud(hello, replace(HEAD, head_rev=35))
+        cloud.snapshot(1)
+
+        staged = cloud.on(Heard(Ack(1, 7)))
+        swapped = cloud.on(Heard(Ack(0, 30)))
+
+        assert not any(isinstance(effect, NoteAck) for effect in staged)
+        assert swapped[:2] == [LetSnapshotGo(), NoteAck(EPOCH, 30)]
+        assert chunks(swapped) == [(30, 35)]
+
+
+class TestRefusals:
+    """What the edge will not take."""
+
+    NACK = Nack(1, NackCode.BAD_ITEM, "not finite", (b"h" * 32,))
+
+    def test_sends_again_and_takes_the_item_out_at_last(self, hello: Hello) -> None:
+        """The third refusal of one item quarantines it; the chunk is sent again each time."""
+        cloud = Cloud(hello, replace(HEAD, head_rev=50))
+        cloud.resumed()
+
+        rounds = [cloud.on(Heard(self.NACK)) for _ in range(NACKS_MAX)]
+
+        assert [chunks(effects) for effects in rounds] == [[(7, 50)]] * NACKS_MAX
+        taken_out = [Quarantine(b"h" * 32, "not finite") in effects for effects in rounds]
+        assert taken_out == [False, False, True]
+
+    def test_a_poisoned_snapshot_is_taken_anew(self, hello: Hello) -> None:
+        """Without the item the snapshot has another root hash, so it is announced again."""
+        cloud = Cloud(hello)
+        cloud.snapshot(1)
+
+        rounds = [cloud.on(Heard(self.NACK)) for _ in range(NACKS_MAX)]
+
+        assert SendPart(2, 0) in rounds[0]
+        assert TakeSnapshot() in rounds[-1]
+
+    def test_one_stranger_among_templates_is_an_item(self, hello: Hello) -> None:
+        """Where edge and view agree on the model, a template of another one is a bad item."""
+        cloud = Cloud(hello)
+        cloud.resumed()
+        nack = replace(self.NACK, code=NackCode.WRONG_SPACE)
+
+        rounds = [cloud.on(Heard(nack)) for _ in range(NACKS_MAX)]
+
+        assert Quarantine(b"h" * 32, "not finite") in rounds[-1]
+
+    def test_an_edge_of_another_model_empties_no_station(self, hello: Hello) -> None:
+        """An edge that loaded another model is hung up; its refusals take nothing out."""
+        cloud = Cloud(replace(hello, model_id="model-b"))
+        cloud.resumed()
+        nack = replace(self.NACK, code=NackCode.WRONG_SPACE)
+
+        effects = cloud.on(Heard(nack))
+
+        assert [type(effect) for effect in effects] == [HangUp]
+
+    @pytest.mark.parametrize("code", [NackCode.DISK, NackCode.UNSUPPORTED, NackCode.WRONG_REVISION])
+    def test_other_refusals_end_the_stream(self, hello: Hello, code: NackCode) -> None:
+        """A full disk or an old release is not helped by sending again."""
+        cloud = Cloud(hello)
+        cloud.resumed()
+
+        effects = cloud.on(Heard(Nack(1, code, "no")))
+
+        assert [type(effect) for effect in effects] == [HangUp]
+
+    def test_a_bent_chunk_is_sent_again_a_few_times(self, hello: Hello) -> None:
+        """A chunk that arrives damaged is repeated, though not for ever."""
+        cloud = Cloud(hello)
+        cloud.resumed()
+        nack = Heard(Nack(1, NackCode.BAD_HASH, "bent"))
+
+        rounds = [cloud.on(nack) for _ in range(NACKS_MAX)]
+
+        assert chunks(rounds[0])
+        assert isinstance(rounds[-1][-1], HangUp)
+
+
+class TestBookmarks:
+    """The heartbeat that renews leases."""
+
+    def test_offers_a_lease_as_soon_as_the_edge_is_caught_up(self, hello: Hello) -> None:
+        """The edge need not wait for the next heartbeat to open gates."""
+        cloud = Cloud(hello, replace(HEAD, head_rev=50))
+        cloud.resumed()
+
+        effects = cloud.on(Heard(Ack(1, 50)))
+
+        assert OfferLease(timedelta(days=1)) in effects
+
+    def test_beats_every_interval(self, hello: Hello) -> None:
+        """Between two bookmarks lie ten seconds."""
+        cloud = Cloud(hello, replace(HEAD, head_rev=7))
+        cloud.resumed()
+        cloud.now_s = 10.9
+        early = cloud.on(Tick())
+        cloud.now_s = 11.0
+        due = cloud.on(Tick())
+
+        assert early == []
+        assert due == [OfferLease(timedelta(days=1))]
+
+    def test_names_the_head_that_the_lease_was_noted_with(
+        self, hello: Hello, noon: datetime
+    ) -> None:
+        """The bookmark says the head as the database had it then, not as this stream knew it.
+
+        Were it the stream's own, a missed notification would renew the lease of an edge that
+        lacks a deletion.
+        """
+        cloud = Cloud(hello, replace(HEAD, head_rev=7))
+        cloud.resumed()
+        cloud.head = replace(HEAD, head_rev=8)
+
+        effects = cloud.on(LeaseOffered(cloud.head, noon, noon))
+
+        assert effects[0] == Send(Bookmark(EPOCH, 8, noon, noon))
+        assert chunks(effects) == [(7, 8)]
