@@ -39,7 +39,16 @@ CREATE TABLE tap(
     seq INTEGER PRIMARY KEY, outbox_id BLOB NOT NULL, prev_hash BLOB NOT NULL, body BLOB NOT NULL,
     signature BLOB NOT NULL, tap_time_us INTEGER NOT NULL, seal BLOB NOT NULL) STRICT;
 """
-DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, RowDamaged)
+DAMAGE = (
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.SQLError,
+    apsw.FormatError,
+    apsw.MismatchError,
+    apsw.TooBigError,
+    UnicodeDecodeError,
+    RowDamaged,
+)
 """What SQLite and the rows raise when the file is not what was written."""
 
 
@@ -250,8 +259,8 @@ def read_ledger(connection: apsw.Connection) -> Ledger:
     if row is None:
         raise OutboxDamaged("the ledger row is missing")
     outbox_id, base_seq, base_hash, acknowledged, sealed = row
-    if len(outbox_id) != 16:
-        raise OutboxDamaged("the outbox id is not one")
+    if [type(each) for each in row] != [bytes, int, bytes, int, bytes] or len(outbox_id) != 16:
+        raise OutboxDamaged("the ledger's values have other types")
     ledger = Ledger(UUID(bytes=outbox_id), Intact(base_seq, base_hash), acknowledged)
     if sealed != ledger.seal():
         raise OutboxDamaged("the ledger's seal does not fit")

@@ -24,7 +24,7 @@ from cloud_sync.adapters.disk import Disk
 from cloud_sync.adapters.head_note import read_note, write_note
 from cloud_sync.adapters.outbox_file import Ledger, OutboxDamaged, Synchronous, read_ledger
 from cloud_sync.adapters.outbox_proof import prove, salvage
-from cloud_sync.adapters.outbox_row import RowDamaged, micros
+from cloud_sync.adapters.outbox_row import micros
 from cloud_sync.outbox import OutboxFailed, OutboxForked, OutboxInUse, SealedTap
 from cloud_sync.signing import Intact, NodeKey, seal
 from fare.log import say
@@ -248,7 +248,7 @@ class SqliteOutbox:
         except BaseException as error:
             self._abandon()
             self._suspect |= isinstance(error, outbox_file.DAMAGE)
-            if isinstance(error, (apsw.Error, RowDamaged)):
+            if isinstance(error, (apsw.Error, *outbox_file.DAMAGE)):
                 raise OutboxFailed(f"{self._path.name}: {error}") from error
             raise
 
