@@ -261,7 +261,8 @@ class TestTwoWorkers:
         with rig.store.transaction() as tx:
             assert tx.charges.get(charge.charge_id).state is State.PAID
 
-    def test_sleeping_query_is_ignored(self) -> None:
+    @pytest.mark.parametrize("meanwhile", [State.SENT, State.UNKNOWN])
+    def test_sleeping_query_is_ignored(self, meanwhile: State) -> None:
         """A query's "never seen" from before another worker's sending does not send it again."""
         rig = Rig(MemoryStore())
         ada = rider("Ada")
@@ -271,13 +272,13 @@ class TestTwoWorkers:
         with rig.store.transaction() as tx:
             (charge,) = tx.charges.of_rider(ada)
             claimed = replace(charge, state=State.UNKNOWN, sends=1, queries=1)
-            tx.charges.save(replace(claimed, state=State.SENT, sends=2))
+            tx.charges.save(replace(claimed, state=meanwhile, sends=2))
 
         with rig.store.transaction() as tx:
             resolve(tx, claimed, NotFound(), rig.clock(), rig.rules.charge)
 
         with rig.store.transaction() as tx:
-            assert tx.charges.get(charge.charge_id).state is State.SENT
+            assert tx.charges.get(charge.charge_id).state is meanwhile
 
 
 class _Sleeper:
