@@ -47,6 +47,8 @@ class TripRow:
     """Where the trip and its money stand, e.g. `Paid`."""
     settled: bool
     """Whether nothing more will happen with it and nothing is owed."""
+    metres: int
+    """Length of the ride on the shortest way; 0 where there is no price."""
     fare: Money | None
     """None where there is no price."""
     why: str
@@ -167,6 +169,7 @@ class Purse:
             way_out=self._end(verdict.exit),
             status=_PAYMENT_WORDS[line.payment] if priced or moved else _short(verdict.outcome),
             settled=line.payment in (Payment.NONE, Payment.PAID, Payment.REFUNDED),
+            metres=verdict.metres,
             fare=verdict.fare if priced else None,
             why=self._why(verdict),
             payments=tuple(_in_words(charge) for charge in line.charges),

@@ -147,6 +147,7 @@ def _trip(row: TripRow) -> Answer:
         "out": _end(row.way_out),
         "status": row.status,
         "settled": row.settled,
+        "metres": row.metres,
         "fare": _money(row.fare) if row.fare else None,
         "why": row.why,
         "payments": list(row.payments),

@@ -15,6 +15,10 @@ from tests.story.app import Phone
 from tests.story.script import Expect, Passenger, Show, Step
 from tests.story.stage import Line
 
+_ASIDE_X = 0.13
+"""Where somebody stands who reaches a phone to the reader instead of facing the camera: left of
+the intent zone, so the face is never looked at."""
+
 LaneKey = tuple[str, str]
 """Station id and direction."""
 
@@ -122,7 +126,9 @@ class Director:
             self._enter(lane, f"{stem}-beside", step.beside, "face", x=0.7)
             self._enter(lane, stem, shown, presents, x=0.3)
         else:
-            self._enter(lane, stem, shown, presents, x=0.5)
+            recognised = passenger.face and not passenger.paused
+            aside = step.show is Show.CODE and recognised
+            self._enter(lane, stem, shown, presents, x=_ASIDE_X if aside else 0.5)
         try:
             return self._hear(lane, step)
         finally:
