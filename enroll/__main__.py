@@ -199,9 +199,11 @@ def _run(app: FastAPI, listen: str) -> None:
         access_log=False,
     )
     config.timeout_graceful_shutdown = 5
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn ends well on both, and then raises them once more for whoever was here before.
+        signal.signal(number, lambda *_: None)
     _Server(config).run()
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -16,5 +16,6 @@ def draw(payload: bytes) -> Drawn:
     symbol = segno.make(payload, mode="byte", error="m", micro=False, boost_error=False)
     png = io.BytesIO()
     symbol.save(png, kind="png", scale=8, border=4)
-    svg = symbol.svg_inline(border=4, omitsize=True, dark="#000", light="#fff")
-    return Drawn(str(svg), png.getvalue())
+    svg = io.BytesIO()
+    symbol.save(svg, kind="svg", border=4, omitsize=True, xmldecl=False, dark="#000", light="#fff")
+    return Drawn(svg.getvalue().decode().strip(), png.getvalue())

@@ -25,6 +25,7 @@ async function fetchCode() {
   ends = before + answer.body.valid_s * 1000;
   next = before + answer.body.refresh_s * 1000;
   bar.max = answer.body.valid_s;
+  tick();
 }
 
 function tick() {

@@ -45,8 +45,10 @@ files?.addEventListener("change", async () => {
 // Brings the list of accepted photos up to date and leaves the refusals where they are.
 async function refresh() {
   const page = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
-  const accepted = page.getElementById("accepted");
-  if (accepted) document.getElementById("accepted").replaceWith(document.adoptNode(accepted));
+  for (const id of ["accepted", "count", "done"]) {
+    const part = page.getElementById(id);
+    if (part) document.getElementById(id).replaceWith(document.adoptNode(part));
+  }
   listen();
 }
 
@@ -72,6 +74,13 @@ function picture(side, quality) {
   return new Promise((done) => canvas.toBlob(done, "image/jpeg", quality));
 }
 
+// Changes the words only when they are others, or a screen reader would repeat itself.
+function say(message, advice) {
+  const [first, second] = guide.children;
+  if (first.textContent !== message) first.textContent = message;
+  if (second.textContent !== advice) second.textContent = advice;
+}
+
 // Asks the server what it thinks of the live picture; nothing of it is measured or kept.
 async function watch() {
   while (stream) {
@@ -81,7 +90,7 @@ async function watch() {
       const answer = await ask("POST", `${home}/photos/glance`, form);
       if (!stream) return;
       oval.classList.toggle("good", answer.body.good === true);
-      guide.textContent = answer.ok ? answer.body.message : answer.body.message ?? "";
+      say(answer.body.message ?? "", answer.body.advice ?? "");
     }
     await new Promise((done) => setTimeout(done, 600));
   }
@@ -91,6 +100,7 @@ function close() {
   for (const track of stream?.getTracks() ?? []) track.stop();
   stream = null;
   finder.hidden = true;
+  document.getElementById("ways").hidden = false;
 }
 
 document.getElementById("camera")?.addEventListener("click", async (event) => {
@@ -108,6 +118,7 @@ document.getElementById("camera")?.addEventListener("click", async (event) => {
     complain(document, null);
     video.srcObject = stream;
     finder.hidden = false;
+    document.getElementById("ways").hidden = true;
     await video.play();
     watch();
   });
