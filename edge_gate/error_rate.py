@@ -59,7 +59,10 @@ def rank_one(searches: Searches) -> Rate:
     Args:
         searches: Of one gallery.
     """
-    return _bootstrapped(searches, lambda mated, _: float((mated > MISSED).mean()))
+    rate = _bootstrapped(searches, lambda mated, _: float((mated > MISSED).mean()))
+    if rate.value < 1:
+        return rate
+    return Rate(1.0, min(rate.low, 1 - _rule_of_three(searches)), 1.0)
 
 
 def miss(searches: Searches, target_fpir: float) -> Miss:
@@ -75,8 +78,7 @@ def miss(searches: Searches, target_fpir: float) -> Miss:
 
     rate = _bootstrapped(searches, fnir)
     if rate.value == 0:
-        # The rule of three: none of n seen still allows 3/n at 95 %.
-        rate = Rate(0.0, 0.0, max(rate.high, min(1.0, 3 / len(np.unique(searches.mated_person)))))
+        rate = Rate(0.0, 0.0, max(rate.high, _rule_of_three(searches)))
     # Below 3 expected events the interval says nothing about the threshold itself.
     enough = len(searches.strangers) * target_fpir >= 3
     return Miss(target_fpir, rate, threshold_at(searches.strangers, target_fpir), enough)
@@ -116,6 +118,11 @@ def det(searches: Searches) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.flo
     scores = np.unique(searches.strangers)
     fpir, fnir = zip(*(at_score(searches, float(score)) for score in scores), strict=True)
     return np.array(fpir), np.array(fnir)
+
+
+def _rule_of_three(searches: Searches) -> float:
+    """Return what none seen among n people still allows at 95 %: 3/n."""
+    return min(1.0, 3 / len(np.unique(searches.mated_person)))
 
 
 def _bootstrapped(

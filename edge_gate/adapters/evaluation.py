@@ -201,9 +201,26 @@ def live_scores(pictures: Sequence[Image], eye: Eye) -> npt.NDArray[np.float64]:
     return np.array(scores)
 
 
-def _say_calibration(seen: Sequence[Seen], photos: int, say: Callable[[str], None]) -> None:
+def calibrated(seen: Sequence[Seen], *, photos: int) -> Calibration:
+    """Fit a calibration to what the eye made of the photos.
+
+    Args:
+        seen: All photos.
+        photos: How many of a rider's photos make a template.
+
+    Raises:
+        ValueError: There are too few people.
+    """
     impostor, mated, pairs = evaluate.pair_scores(seen, photos=photos, splits=_SPLITS, seed=_SEED)
-    fitted = calibration.fit(impostor, mated, pairs=pairs, decades=_DECADES)
+    return calibration.fit(impostor, mated, pairs=pairs, decades=_DECADES)
+
+
+def _say_calibration(seen: Sequence[Seen], photos: int, say: Callable[[str], None]) -> None:
+    try:
+        fitted = calibrated(seen, photos=photos)
+    except ValueError as error:
+        say(f"no calibration: {error}")
+        return
     say("calibration, for the manifest:")
     for field in ("tail_from", "tail_share", "tail_mean", "fmr_counted", "fmr_min"):
         say(f"{field} = {getattr(fitted, field):.4g}")

@@ -95,6 +95,13 @@ class TestRankOne:
         """Three of four probes ranked their own rider first."""
         assert error_rate.rank_one(_searches([0.9, 0.1, MISSED, 0.5], [0.0])).value == 0.75
 
+    def test_all_right_among_few_is_not_certainty(self) -> None:
+        """All of 30 right still allows one in ten to go wrong: the rule of three."""
+        rate = error_rate.rank_one(_searches([0.9] * 30, [0.1]))
+
+        assert rate.value == 1
+        assert rate.low == pytest.approx(0.9)
+
 
 class TestDet:
     """`det`."""

@@ -122,7 +122,7 @@ class TestRun:
         """Rates, warnings and liveness are said; the one new file is the PNG."""
         before = set(folder.rglob("*"))
         said: list[str] = []
-        options = EvaluateOptions(folder, plot=folder / "det.png")
+        options = EvaluateOptions(folder, plot=folder / "det.png", calibrate=True)
 
         status = evaluation.run(
             options, open_eye("open", MODELS), known=open_calibration("open"), say=said.append
@@ -134,6 +134,7 @@ class TestRun:
         assert "FPIR 0.001: FNIR" in text
         assert "too few" in text
         assert "AUC" in text
+        assert "no calibration: " in text
         assert set(folder.rglob("*")) - before == {folder / "det.png"}
         assert (folder / "det.png").read_bytes().startswith(b"\x89PNG")
 
@@ -154,25 +155,76 @@ class TestRun:
             evaluation.list_photos(tmp_path)
 
 
-def test_shared_faces_are_recognised_as_before(lfw: Path) -> None:
-    """Sixty riders by two photos against ninety strangers: rank-1 and FNIR as pinned.
+@pytest.fixture(scope="module")
+def faces(lfw: Path) -> tuple[Seen, ...]:
+    """Look once at all 1,140 shared photos: 20 to 30 seconds on one core."""
+    return evaluate.look(evaluation.list_photos(lfw), open_eye("open", MODELS))
 
-    Measured: 100 % rank-1, no miss at FPIR 1e-2, no face unfound. The limits leave room for
-    two of about 130 probes, which another processor may see differently.
-    """
-    photos = evaluation.list_photos(lfw, riders_max=60)
 
-    seen = evaluate.look(photos, open_eye("open", MODELS))
-    searches = evaluate.search(seen, photos=2, size=60)
+@pytest.mark.timeout(400)  # the fixture takes minutes on a machine that others use too
+class TestSharedFaces:
+    """The default pack on 200 riders and 300 strangers; what the README and model card say."""
 
-    assert sum(one.embedding is None for one in seen) == 0
-    assert error_rate.rank_one(searches).value >= 0.985
-    assert error_rate.miss(searches, 1e-2).fnir.value <= 0.016
-    # The model card's promise, held against these strangers.
-    promised = open_calibration("open").threshold(60, 1e-2)
-    fpir, fnir = error_rate.at_score(searches, promised.score)
-    assert fpir <= 0.034
-    assert fnir <= 0.016
+    def test_every_face_is_found(self, faces: tuple[Seen, ...]) -> None:
+        """No photo is without a face found."""
+        assert [one.person for one in faces if one.embedding is None] == []
+
+    @pytest.mark.parametrize(
+        ("photos", "rank_one", "fnir"),
+        [
+            (1, 0.985, 0.045),  # measured: 0.9906 and 0.0344
+            (2, 0.992, 0.018),  # measured: 0.9977 and 0.0091
+        ],
+    )
+    def test_riders_are_recognised(
+        self, faces: tuple[Seen, ...], photos: int, rank_one: float, fnir: float
+    ) -> None:
+        """Rank-1 and FNIR at FPIR 1e-2 stay as measured, give or take four probes."""
+        searches = evaluate.search(faces, photos=photos, size=200)
+
+        assert error_rate.rank_one(searches).value >= rank_one
+        assert error_rate.miss(searches, 1e-2).fnir.value <= fnir
+
+    def test_the_model_card_keeps_its_promise(self, faces: tuple[Seen, ...]) -> None:
+        """At T(200, 1 %) no more than 1 % of 300 strangers and 3 % of the riders' probes err."""
+        searches = evaluate.search(faces, photos=2, size=200)
+
+        promised = open_calibration("open").threshold(200, 1e-2)
+
+        fpir, fnir = error_rate.at_score(searches, promised.score)
+        assert fpir <= 0.01
+        assert fnir <= 0.03
+
+    def test_the_calibration_is_reproducible(self, faces: tuple[Seen, ...]) -> None:
+        """The figures in the manifest are those that these photos give."""
+        kept = open_calibration("open")
+
+        fitted = evaluation.calibrated(faces, photos=2)
+
+        assert fitted.tail_from == pytest.approx(kept.tail_from, abs=0.003)
+        assert fitted.tail_mean == pytest.approx(kept.tail_mean, rel=0.03)
+        assert fitted.fmr_counted == pytest.approx(kept.fmr_counted, rel=0.01)
+        assert np.allclose(fitted.mated, kept.mated, atol=0.01)
+
+    def test_the_tail_holds_for_other_people(self, faces: tuple[Seen, ...]) -> None:
+        """Fitted on half the people, the tail promises 1e-5; the other half stays below 3e-5.
+
+        Over 80 random halves 0.93e-5 was seen on average. A bounded (generalized Pareto) tail
+        let 2.7e-5 through, which is why it is not used.
+        """
+        people = sorted({one.person for one in faces})
+        seen = []
+        for seed in range(6):
+            half = set(np.random.default_rng(seed).permutation(people)[: len(people) // 2])
+            ours = [one for one in faces if one.person in half]
+            theirs = [one for one in faces if one.person not in half]
+            fitted = evaluation.calibrated(ours, photos=2)
+            impostor, _, _ = evaluate.pair_scores(theirs, photos=2, splits=1, seed=seed)
+            threshold = fitted.threshold(100, 1e-3)
+            assert threshold.fmr == pytest.approx(1e-5, rel=0.01)
+            seen.append((impostor >= threshold.score).mean())
+
+        assert np.mean(seen) < 3e-5
 
 
 def test_a_worse_embedder_is_noticed(lfw: Path) -> None:
