@@ -14,6 +14,9 @@ from tests.story.director import Answer, Director, Stranded
 from tests.story.script import PASSENGERS, Expect, Passenger, Step
 from tests.story.setting import Setting
 
+_FRESH_S = 5.0
+"""How long after the last gate a passenger's row waits for the money; the table waits longer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -122,6 +125,9 @@ class Play:
             self._say(f"{person.name} is stranded: {error}")
         finally:
             self._done[person.name].set()
+        deadline = time.monotonic() + _FRESH_S
+        while self._row(person).wrong and time.monotonic() < deadline:
+            time.sleep(0.5)  # the page shows the fare as soon as it is paid
 
     def _report(self, person: Passenger, step: Step, answer: Answer) -> None:
         station = self.city.network.stations[step.station].name
