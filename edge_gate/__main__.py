@@ -125,12 +125,15 @@ def _doctor(chosen: argparse.Namespace) -> int:
 
 
 def _bench(chosen: argparse.Namespace) -> int:
-    from edge_gate.adapters.bench import run
+    from edge_gate.adapters.bench import BenchOptions, run
 
     eye = _eye(chosen)
     if eye is None:
         return 2
-    return run(eye, pack=chosen.pack, quick=chosen.quick)
+    options = BenchOptions(
+        chosen.pack, models_folder(), chosen.accept_noncommercial, quick=chosen.quick
+    )
+    return run(options, eye)
 
 
 def _evaluate(chosen: argparse.Namespace) -> int:

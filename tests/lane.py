@@ -45,6 +45,8 @@ class VirtualLane:
     threshold: float | None = 0.5
     config: LaneConfig = field(default_factory=LaneConfig)
     gallery: Gallery | None = None
+    clock: Callable[[], float] | None = None
+    """Times the stages; the lane's own virtual clock if not given."""
     now_s: float = 0.0
     answers: list[Answer] = field(default_factory=list)
 
@@ -61,7 +63,9 @@ class VirtualLane:
         )
         place = Place("bei", "bei-1", Direction.ENTRY)
         organs = Organs(self.eye, self.reader, self.holdings, tapper, self.turnstile)
-        self.pipeline = LanePipeline(place, organs, self.config, Laps(lambda: self.now_s))
+        self.pipeline = LanePipeline(
+            place, organs, self.config, Laps(self.clock or (lambda: self.now_s))
+        )
         self._number = 0
 
     @property
