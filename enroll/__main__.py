@@ -23,7 +23,8 @@ from enroll.code import CodeConfig, make_key
 from enroll.enrollment import Enrollment, EnrollmentConfig
 from enroll.lookalike import LookalikeConfig
 from enroll.photo import Assessor, PhotoConfig
-from enroll.store import StoreFailed
+from enroll.store import RiderStore, StoreFailed
+from enroll.welcome import issuer_key, welcome_stations
 from fare.adapters import database
 from fare.log import say, start_logging
 
@@ -149,14 +150,16 @@ def _serve(arguments: argparse.Namespace) -> int:
             enrollment=enrollment,
             assess=_eye(arguments),
             purse=Purse(PostgresStore(engine), PostgresStatements(engine), names),
-            issuer=enrollment.issuer_key(lambda: make_key(1, secrets.token_bytes(32), _now())),
+            issuer=issuer_key(
+                enrollment.store, lambda: make_key(1, secrets.token_bytes(32), _now())
+            ),
             codes=CodeConfig(),
             draw=draw,
             clock=_now,
             randomness=secrets.token_bytes,
         )
         ended = threading.Event()
-        greeter = threading.Thread(target=_greet, args=(enrollment, ended), name="greeter")
+        greeter = threading.Thread(target=_greet, args=(enrollment.store, ended), name="greeter")
         greeter.start()
         try:
             _run(build(desk), arguments.listen)
@@ -167,11 +170,11 @@ def _serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _greet(enrollment: Enrollment, ended: threading.Event) -> None:
+def _greet(store: RiderStore, ended: threading.Event) -> None:
     """Fill stations as they join."""
     while not ended.wait(_WELCOME_S):
         try:
-            joined = enrollment.welcome_stations()
+            joined = welcome_stations(store)
         except StoreFailed as error:
             say(_LOG, "store_failed", level=logging.ERROR, doing="welcome", error=str(error))
             continue

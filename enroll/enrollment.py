@@ -11,15 +11,14 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from cloud_sync.gallery import PutKey
 from edge_gate.face import Embedding
-from enroll.code import published
 from enroll.consent import TEXTS, ConsentRecord, Purpose, standing
 from enroll.lookalike import LookalikeConfig, LookalikePair, Verdict, pairs
-from enroll.photo import Accepted, Refused
+from enroll.photo import Accepted
+from enroll.refusal import Refused
 from enroll.rider import NotPossible, Rider, RiderEvent, RiderState, step
-from enroll.stationing import allowed, due, put, wanted
-from enroll.store import Dossier, Erasure, IssuerSecret, RiderStore, Unit
+from enroll.stationing import allowed, due, wanted
+from enroll.store import Dossier, Erasure, RiderStore, Unit
 from enroll.template import Photo, fuse
 
 
@@ -222,28 +221,6 @@ class Enrollment:
                         _settle(unit, ref, now, "pair_cleared")
                     return cleared
         return None
-
-    def welcome_stations(self) -> tuple[str, ...]:
-        """Fill stations that joined since the last call with keys and templates; return them."""
-        with self.store.begin() as unit:
-            stations = unit.new_stations()
-            if stations:
-                keys = [PutKey(published(key)) for key in unit.issuer_keys()]
-                faces = [put(template) for template in unit.stationed()]
-                for station in stations:
-                    unit.fill_station(station, [*keys, *faces])
-            return stations
-
-    def issuer_key(self, make: Callable[[], IssuerSecret]) -> IssuerSecret:
-        """Return the key that signs ride codes now, made and published if there is none."""
-        with self.store.begin() as unit:
-            keys = unit.issuer_keys()
-            if keys:
-                return keys[-1]
-            key = make()
-            unit.add_issuer_key(key)
-            unit.tell_stations([PutKey(published(key))])
-            return key
 
     def _no_photo(self, dossier: Dossier | None) -> Declined | None:
         if dossier is None:

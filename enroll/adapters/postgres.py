@@ -16,11 +16,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from cloud_sync.gallery import Change
 from cloud_sync.view import SpaceRefused
-from edge_gate.face import Embedding
+from enroll.adapters import rows
 from enroll.adapters import tables as t
-from enroll.consent import ConsentRecord, Purpose
+from enroll.consent import ConsentRecord
 from enroll.lookalike import LookalikePair, Match, Verdict
-from enroll.rider import Rider, RiderState
+from enroll.rider import Rider
 from enroll.store import Dossier, Erasure, IssuerSecret, StoreFailed
 from enroll.template import MasterTemplate, Photo
 
@@ -57,7 +57,7 @@ class PostgresRiderStore:
             with self._engine.connect() as connection:
                 # One snapshot for all selects, or a rider could be seen half withdrawn.
                 connection.execution_options(isolation_level="REPEATABLE READ")
-                return _read(connection, ref)
+                return rows.read(connection, ref)
         except sa.exc.SQLAlchemyError as error:
             raise StoreFailed("the rider cannot be read") from error
 
@@ -68,8 +68,6 @@ class PostgresRiderStore:
             with self._engine.begin() as connection:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UNIT_LOCK)))
                 yield PostgresUnit(connection, self._views)
-        except (SpaceRefused, LookupError) as error:
-            raise StoreFailed(f"the stations' views refused the unit: {error}") from error
         except sa.exc.SQLAlchemyError as error:
             # The driver's words can quote a row, hence a face: only the kind is told.
             raise StoreFailed(f"the unit was refused: {type(error).__name__}") from error
@@ -83,7 +81,7 @@ class PostgresRiderStore:
         )
         try:
             with self._engine.connect() as connection:
-                return tuple(_pair(row) for row in connection.execute(query).mappings())
+                return tuple(rows.pair(row) for row in connection.execute(query).mappings())
         except sa.exc.SQLAlchemyError as error:
             raise StoreFailed("the pairs cannot be read") from error
 
@@ -101,9 +99,15 @@ class PostgresUnit:
     def _update(self, ref: UUID, **fields: object) -> None:
         self._do(sa.update(t.rider).where(t.rider.c.ref == ref).values(**fields))
 
+    def _publish(self, stations: Sequence[str], changes: Sequence[Change]) -> None:
+        try:
+            self._views.publish(self._connection, stations, changes)
+        except (SpaceRefused, LookupError) as error:
+            raise StoreFailed(f"the stations' views refused it: {error}") from error
+
     def read(self, ref: UUID) -> Dossier | None:
         """See `Unit.read`."""
-        return _read(self._connection, ref)
+        return rows.read(self._connection, ref)
 
     def add_rider(self, rider: Rider, key_hash: bytes) -> None:
         """See `Unit.add_rider`."""
@@ -146,7 +150,7 @@ class PostgresUnit:
                 rider_ref=photo.rider_ref,
                 taken=photo.taken,
                 model_id=photo.model_id,
-                embedding=_to_bytes(photo.embedding),
+                embedding=rows.to_bytes(photo.embedding),
                 quality=photo.quality,
                 original=photo.original,
             )
@@ -171,7 +175,7 @@ class PostgresUnit:
             "version": template.version,
             "model_id": template.model_id,
             "transform_id": template.transform_id,
-            "vector": _to_bytes(template.vector),
+            "vector": rows.to_bytes(template.vector),
             "made": template.made,
             "photos": template.photos,
         }
@@ -194,7 +198,7 @@ class PostgresUnit:
         )
         close: list[Match] = []
         for part in self._connection.execute(query).partitions():
-            scores = np.stack([_to_vector(row.vector) for row in part]) @ template.vector
+            scores = np.stack([rows.to_vector(row.vector) for row in part]) @ template.vector
             close += [
                 Match(row.rider_ref, float(score))
                 for row, score in zip(part, scores, strict=True)
@@ -230,7 +234,7 @@ class PostgresUnit:
         """See `Unit.tell_stations`."""
         stations = self._views.stations(self._connection)
         if stations:
-            self._views.publish(self._connection, stations, changes)
+            self._publish(stations, changes)
 
     def set_stationed(self, ref: UUID, version: int) -> None:
         """See `Unit.set_stationed`."""
@@ -238,8 +242,9 @@ class PostgresUnit:
 
     def issuer_keys(self) -> tuple[IssuerSecret, ...]:
         """See `Unit.issuer_keys`."""
-        rows = self._connection.execute(sa.select(t.issuer_key).order_by(t.issuer_key.c.made))
-        return tuple(IssuerSecret(r.key_id, r.seed, r.public, r.made) for r in rows)
+        query = sa.select(t.issuer_key).order_by(t.issuer_key.c.made)
+        found = self._connection.execute(query)
+        return tuple(IssuerSecret(r.key_id, r.seed, r.public, r.made) for r in found)
 
     def add_issuer_key(self, key: IssuerSecret) -> None:
         """See `Unit.add_issuer_key`."""
@@ -261,100 +266,10 @@ class PostgresUnit:
             .join(t.rider, t.rider.c.ref == t.template.c.rider_ref)
             .where(t.rider.c.stationed > 0)
         )
-        return tuple(_template(row) for row in self._connection.execute(query).mappings())
+        return tuple(rows.template(row) for row in self._connection.execute(query).mappings())
 
     def fill_station(self, station_id: str, changes: Sequence[Change]) -> None:
         """See `Unit.fill_station`."""
         if changes:
-            self._views.publish(self._connection, (station_id,), changes)
+            self._publish((station_id,), changes)
         self._do(insert(t.station).values(station_id=station_id).on_conflict_do_nothing())
-
-
-Row = sa.RowMapping
-
-
-def _read(connection: sa.Connection, ref: UUID) -> Dossier | None:
-    """Return the whole dossier in six selects."""
-
-    def rows(table: sa.Table, *order: str) -> list[Row]:
-        query = sa.select(table).where(table.c.rider_ref == ref)
-        return list(connection.execute(query.order_by(*(table.c[o] for o in order))).mappings())
-
-    rider = connection.execute(sa.select(t.rider).where(t.rider.c.ref == ref)).mappings().first()
-    if rider is None:
-        return None
-    mine = (t.lookalike.c.one == ref) | (t.lookalike.c.other == ref)
-    pairs = connection.execute(sa.select(t.lookalike).where(mine).order_by(t.lookalike.c.found))
-    templates = [_template(row) for row in rows(t.template)]
-    return Dossier(
-        rider=Rider(
-            rider["ref"],
-            rider["display_name"],
-            rider["minor"],
-            RiderState(rider["state"]),
-            rider["created"],
-        ),
-        key_hash=rider["key_hash"],
-        consents=tuple(_consent(row) for row in rows(t.consent, "number")),
-        photos=tuple(_photo(row) for row in rows(t.photo, "number")),
-        template=templates[0] if templates else None,
-        templates_made=rider["templates_made"],
-        stationed=rider["stationed"],
-        alike=tuple(_pair(row) for row in pairs.mappings()),
-        erasures=tuple(_erasure(row) for row in rows(t.erasure, "number")),
-    )
-
-
-def _consent(row: Row) -> ConsentRecord:
-    return ConsentRecord(
-        row["rider_ref"], Purpose(row["purpose"]), row["given"], row["text_version"], row["at"]
-    )
-
-
-def _photo(row: Row) -> Photo:
-    return Photo(
-        photo_id=row["photo_id"],
-        rider_ref=row["rider_ref"],
-        taken=row["taken"],
-        model_id=row["model_id"],
-        embedding=_to_vector(row["embedding"]),
-        quality=row["quality"],
-        original=row["original"],
-    )
-
-
-def _template(row: Row) -> MasterTemplate:
-    return MasterTemplate(
-        rider_ref=row["rider_ref"],
-        version=row["version"],
-        model_id=row["model_id"],
-        transform_id=row["transform_id"],
-        vector=_to_vector(row["vector"]),
-        made=row["made"],
-        photos=row["photos"],
-    )
-
-
-def _pair(row: Row) -> LookalikePair:
-    return LookalikePair(
-        row["one"], row["other"], row["score"], row["found"], Verdict(row["verdict"])
-    )
-
-
-def _erasure(row: Row) -> Erasure:
-    return Erasure(
-        row["rider_ref"],
-        row["at"],
-        row["cause"],
-        row["photos"],
-        row["originals"],
-        row["templates"],
-    )
-
-
-def _to_bytes(vector: Embedding) -> bytes:
-    return vector.astype("<f4").tobytes()
-
-
-def _to_vector(content: bytes) -> Embedding:
-    return np.frombuffer(content, dtype="<f4").astype(np.float32)

@@ -7,8 +7,8 @@ from typing import Any
 
 from enroll.consent import TEXTS, Purpose, standing
 from enroll.enrollment import DECLINE_MESSAGES, Decline, Declined
-from enroll.photo import ADVICE, MESSAGES, Refused
 from enroll.purse import End, PurseView, TripRow
+from enroll.refusal import ADVICE, MESSAGES, Refused
 from enroll.rider import RiderState
 from enroll.stationing import allowed, held_back, wanted
 from enroll.store import Dossier
@@ -27,8 +27,9 @@ DECLINE_STATUS = {
 """HTTP status of each."""
 
 _ALIKE = (
-    "Another rider looks very much like you, so gates cannot tell you apart safely. "
-    "Please use the ride code until our staff has checked."
+    "Another account has a face very much like yours, so gates cannot tell the two apart safely. "
+    "Is it an older account of your own? Withdraw it there. Otherwise please use the ride code "
+    "until our staff has checked."
 )
 
 

@@ -12,8 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from enroll import code, session
 from enroll.consent import TEXTS, Purpose
 from enroll.enrollment import Declined
-from enroll.photo import Refusal, Refused
 from enroll.purse import PurseRefused
+from enroll.refusal import Refusal, Refused
 from enroll.rider import RiderEvent
 from enroll.stationing import allowed
 from enroll.store import Dossier
