@@ -26,10 +26,12 @@ from enroll.code import CodeConfig, make_key
 from enroll.consent import Purpose
 from enroll.enrollment import Enrollment, EnrollmentConfig
 from enroll.lookalike import LookalikeConfig
-from enroll.photo import Accepted, Assessor, PhotoConfig, Refused
+from enroll.photo import Accepted, Assessor, PhotoConfig
 from enroll.purse import Purse
+from enroll.refusal import Refused
 from enroll.store import Dossier, RiderStore
 from enroll.web.desk import Desk
+from enroll.welcome import issuer_key
 from fare.adapters.memory import MemoryStore
 from fare.adapters.memory_statements import MemoryStatements
 
@@ -149,7 +151,7 @@ def desk(store: RiderStore, *, clock: Clock | None = None, judge: Assessor | Non
         enrollment=office.enrollment,
         assess=judge,
         purse=Purse(money, MemoryStatements(money), {"S1": "North Gate", "S2": "Bell Tower"}),
-        issuer=office.enrollment.issuer_key(lambda: make_key(1, bytes(range(32)), when())),
+        issuer=issuer_key(store, lambda: make_key(1, bytes(range(32)), when())),
         codes=CodeConfig(),
         draw=draw,
         clock=when,

@@ -4,13 +4,13 @@ from uuid import UUID
 
 import pytest
 
-from cloud_sync.gallery import DropTemplate, PutKey, PutTemplate
+from cloud_sync.gallery import DropTemplate, PutTemplate
 from edge_gate.face import Embedding
 from enroll.adapters.memory import MemoryRiderStore
-from enroll.code import make_key
 from enroll.consent import Purpose
 from enroll.enrollment import Decline, Declined, EnrollmentConfig
-from enroll.photo import Accepted, Refusal, Refused
+from enroll.photo import Accepted
+from enroll.refusal import Refusal, Refused
 from enroll.rider import RiderEvent, RiderState
 from enroll.store import Dossier
 from tests.riders import FACE_CONSENTS, MONDAY, Office, direction
@@ -351,30 +351,3 @@ class TestLookalikes:
 
         assert store.open_pairs() == ()
         assert told(store, tess) == ["put 1", "drop", "put 1"]
-
-
-class TestStations:
-    """Keys, and stations that join later."""
-
-    def test_key_is_made_once(self, office: Office, store: MemoryRiderStore) -> None:
-        """The first start makes and publishes the issuer's key; later starts find it."""
-        first = office.enrollment.issuer_key(lambda: make_key(1, bytes(32), MONDAY))
-        again = office.enrollment.issuer_key(lambda: make_key(2, bytes(32), MONDAY))
-
-        assert first == again
-        assert [c.key.key_id for c in store.view("S2") if isinstance(c, PutKey)] == [1]
-
-    def test_late_station(self, office: Office, store: MemoryRiderStore) -> None:
-        """A station that joins later gets the key and the faces that are on, and no other."""
-        office.enrollment.issuer_key(lambda: make_key(1, bytes(32), MONDAY))
-        on, paused = (office.sign_up(name, *FACE_CONSENTS) for name in ("Ona", "Pat"))
-        office.photo(on, direction(1))
-        office.photo(paused, direction(2))
-        office.enrollment.move(paused, RiderEvent.PAUSE, now=MONDAY)
-        office.enrollment.welcome_stations()
-        store.add_station("S3")
-
-        assert office.enrollment.welcome_stations() == ("S3",)
-        assert office.enrollment.welcome_stations() == ()
-        assert [type(change) for change in store.view("S3")] == [PutKey, PutTemplate]
-        assert told(store, on, "S3") == ["put 1"]

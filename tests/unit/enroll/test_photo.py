@@ -10,7 +10,8 @@ import pytest
 
 from edge_gate.face import Image
 from edge_gate.quality import ENROLLMENT
-from enroll.photo import ADVICE, MESSAGES, Accepted, PhotoConfig, Refusal, Refused
+from enroll.photo import Accepted, PhotoConfig
+from enroll.refusal import ADVICE, MESSAGES, Refusal, Refused
 from tests.people import group, portraits
 from tests.riders import assessor, png
 

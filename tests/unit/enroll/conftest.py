@@ -1,0 +1,42 @@
+"""A served rider app over real PostgreSQL, and the portraits."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from cloud_sync.adapters import postgres as cloud
+from cloud_sync.adapters.publish import publish, stations
+from cloud_sync.view import EdgeNode
+from edge_gate.face import Image
+from enroll.adapters.postgres import VERSIONS, PostgresRiderStore, Views
+from enroll.web.desk import Desk
+from fare.adapters import database
+from tests.people import portraits
+from tests.phone import browser
+from tests.riders import MONDAY, assessor, desk
+
+
+@pytest.fixture(scope="module")
+def people() -> dict[str, Image]:
+    """Give the portraits by name."""
+    return portraits()
+
+
+@pytest.fixture
+def office(engine: sa.Engine) -> Desk:
+    """Give a counter over real riders and two real stations."""
+    database.migrate(engine, "cloud_sync", cloud.VERSIONS)
+    database.migrate(engine, "enroll", VERSIONS)
+    views = cloud.PostgresViewLog(engine)
+    for station in ("S1", "S2"):
+        views.admit(EdgeNode(f"edge-{station}", station, bytes(32)), MONDAY)
+    return desk(PostgresRiderStore(engine, Views(stations, publish)), judge=assessor())
+
+
+@pytest.fixture
+def web(office: Desk) -> Iterator[httpx.Client]:
+    """Give a browser without memory: cookies are sent only where a test does so."""
+    with browser(office) as client:
+        yield client
