@@ -102,7 +102,8 @@ class Actor:
     blur_px: float = 0.0
     """Defocus, standard deviation in pixels of the frame, 0 to 20."""
     keys: tuple[Key, ...] = ()
-    """A path of one's own instead of approach, wait and leaving; ends with the last key."""
+    """A path of one's own instead of approach, wait and leaving; ends with the last key. When
+    `leave` appears, its last stretch begins at once."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be played.

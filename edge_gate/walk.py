@@ -47,7 +47,8 @@ def phase_at(actor: Actor, walked_s: float, left_s: float | None) -> Phase:
         left_s: When, in the same seconds, the sign to walk through was first seen; None: not yet.
     """
     if actor.keys:
-        return Phase.STAND if walked_s <= actor.keys[-1].at_s else Phase.GONE
+        played_s = _played_s(actor, walked_s, left_s)
+        return Phase.STAND if played_s <= actor.keys[-1].at_s else Phase.GONE
     if walked_s < actor.approach_s:
         return Phase.APPROACH
     gives_up_s = actor.approach_s + actor.stand_s
@@ -64,7 +65,7 @@ def pose_at(actor: Actor, walked_s: float, left_s: float | None = None) -> Pose:
     """Return the pose at `walked_s` seconds after the first step; arguments as `phase_at`."""
     phase = phase_at(actor, walked_s, left_s)
     if actor.keys:
-        return _keyed(actor, walked_s, phase)
+        return _keyed(actor, _played_s(actor, walked_s, left_s), phase)
     swing = actor.yaw_deg + actor.turn_deg * math.sin(2 * math.pi * walked_s / (4 * STEP_S))
     if phase is Phase.APPROACH:
         return _approach(actor, walked_s, swing)
@@ -101,6 +102,14 @@ def _approach(actor: Actor, walked_s: float, swing: float) -> Pose:
     bob = 0.03 * width / 480 * abs(math.sin(step))
     y = 0.40 + (actor.y - 0.40) * near - bob
     return Pose(Phase.APPROACH, x, y, width, swing, 1.2 * math.sin(step))
+
+
+def _played_s(actor: Actor, walked_s: float, left_s: float | None) -> float:
+    """Return the moment of a path of keys: the sign to leave begins its last stretch at once."""
+    last_stretch_s = actor.keys[-2].at_s
+    if left_s is None or left_s >= last_stretch_s:
+        return walked_s
+    return walked_s if walked_s < left_s else last_stretch_s + walked_s - left_s
 
 
 def _keyed(actor: Actor, walked_s: float, phase: Phase) -> Pose:

@@ -15,9 +15,30 @@ from tests.story.app import Phone
 from tests.story.script import Expect, Passenger, Show, Step
 from tests.story.stage import Line
 
-_ASIDE_X = 0.13
-"""Where somebody stands who reaches a phone to the reader instead of facing the camera: left of
-the intent zone, so the face is never looked at."""
+_ASIDE = """
+[[key]]
+at_s = 0.0
+x = -0.15
+y = 0.42
+width_px = 110.0
+[[key]]
+at_s = 1.0
+x = 0.13
+y = 0.42
+width_px = 120.0
+[[key]]
+at_s = {stand_s}
+x = 0.13
+y = 0.42
+width_px = 120.0
+[[key]]
+at_s = {gone_s}
+x = -0.3
+y = 0.42
+width_px = 110.0
+"""
+"""The path of somebody who reaches a phone to the reader from the side: the face stays left of the
+intent zone, so it is never looked at."""
 
 LaneKey = tuple[str, str]
 """Station id and direction."""
@@ -128,7 +149,7 @@ class Director:
         else:
             recognised = passenger.face and not passenger.paused
             aside = step.show is Show.CODE and recognised
-            self._enter(lane, stem, shown, presents, x=_ASIDE_X if aside else 0.5)
+            self._enter(lane, stem, shown, presents, x=None if aside else 0.5)
         try:
             return self._hear(lane, step)
         finally:
@@ -136,11 +157,15 @@ class Director:
                 (lane.cues / f"{name}.leave").touch()
             self._gone(lane, stem)
 
-    def _enter(self, lane: Lane, stem: str, who: str, presents: str, *, x: float) -> None:
+    def _enter(self, lane: Lane, stem: str, who: str, presents: str, *, x: float | None) -> None:
         script = (
             f'name = "{who}"\nphoto = "{self._photos / who}.png"\npresents = "{presents}"\n'
-            f'leave = "{stem}.leave"\ncode = "{stem}.code"\nstand_s = {self._patience_s}\nx = {x}\n'
+            f'leave = "{stem}.leave"\ncode = "{stem}.code"\nstand_s = {self._patience_s}\n'
         )
+        if x is None:
+            script += _ASIDE.format(stand_s=self._patience_s, gone_s=self._patience_s + 0.6)
+        else:
+            script += f"x = {x}\n"
         _place(lane.cues / f"{stem}.toml", script.encode())
 
     def _hear(self, lane: Lane, step: Step) -> Answer | None:
