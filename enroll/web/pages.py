@@ -92,7 +92,7 @@ def _steps(dossier: Dossier, photos_advised: int, purse: answers.Answer) -> tupl
             "/me/photos",
             photos >= photos_advised,
         ),
-        Step("Choose how to pay", f"Now: {means}", "/me/trips", bool(funded)),
+        Step("Choose how to pay", f"Now: {means}", "/me/trips#pay-title", bool(funded)),
     )
 
 
