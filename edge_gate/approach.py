@@ -88,6 +88,10 @@ class Approach:
         needed = config.frames_first if self.attempts == 0 else config.frames_final
         return not self.over and len(self.sightings) >= needed
 
+    def complete(self, config: ApproachConfig) -> bool:
+        """Tell whether everything has been seen that will be: the next answer is the last."""
+        return len(self.sightings) >= config.frames_final
+
     def late(self, now_s: float, config: ApproachConfig) -> bool:
         """Tell whether the time is up without a final answer."""
         return not self.over and now_s - self.began_s >= config.deadline_s
@@ -107,7 +111,7 @@ class Approach:
 
     def answered(self, decision: Decision, config: ApproachConfig) -> "Approach":
         """Take an attempt's answer: a grant is final, a refusal only with all frames seen."""
-        final = isinstance(decision, Grant) or len(self.sightings) >= config.frames_final
+        final = isinstance(decision, Grant) or self.complete(config)
         verdict = decision if final else None
         return replace(self, attempts=self.attempts + 1, last=decision, verdict=verdict)
 

@@ -4,15 +4,14 @@ Calls the stages in their order and keeps one approach a track; each rule stands
 Nobody is embedded but the track that `edge_gate.intent` names, and nobody after their answer.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from edge_gate.align import DegenerateLandmarks
-from edge_gate.approach import Approach, ApproachConfig, Sighting
+from edge_gate import gaze
+from edge_gate.approach import Approach, ApproachConfig
 from edge_gate.crowd import Crowd, CrowdConfig
-from edge_gate.decide import DecideConfig, Decision, Evidence, Grant, closed, decide
-from edge_gate.embed import NoDirection
+from edge_gate.decide import DecideConfig, closed
 from edge_gate.eye import Eye
-from edge_gate.face import Frame, Image
+from edge_gate.face import Face, Frame
 from edge_gate.holdings import Holdings
 from edge_gate.intent import (
     Intent,
@@ -26,17 +25,17 @@ from edge_gate.intent import (
 from edge_gate.lap import Laps
 from edge_gate.moment import Moment
 from edge_gate.pace import Pace
-from edge_gate.quality import QualityConfig, Usable, assess
+from edge_gate.quality import QualityConfig
 from edge_gate.reason import Deny, DenyReason
-from edge_gate.search import Probe
 from edge_gate.sight import Recognised, Sight, Unrecognised
 from edge_gate.track import Track, TrackConfig, Tracker
+from edge_gate.visitors import Visitors, VisitorsConfig
 from edge_gate.watch import CameraState, CameraWatch, WatchConfig
 
 
 @dataclass(frozen=True, slots=True)
 class FaceConfig:
-    """The stages' own configurations, and what only their sum can know."""
+    """The stages' own configurations."""
 
     watch: WatchConfig = field(default_factory=WatchConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
@@ -45,18 +44,7 @@ class FaceConfig:
     approach: ApproachConfig = field(default_factory=ApproachConfig)
     decide: DecideConfig = field(default_factory=DecideConfig)
     crowd: CrowdConfig = field(default_factory=CrowdConfig)
-    grant_hold_s: float = 3.0
-    """How long a recognised rider may wait for the passage of the one before, seconds, >= 0;
-    afterwards they are looked at anew."""
-
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ValueError: One is out of range.
-        """
-        if self.grant_hold_s < 0:
-            raise ValueError(f"out of range: {self.grant_hold_s}")
+    visitors: VisitorsConfig = field(default_factory=VisitorsConfig)
 
 
 class FacePath:
@@ -87,9 +75,7 @@ class FacePath:
         self._laps = laps
         self._watch = CameraWatch(laps.now_s(), config.watch)
         self._tracker = Tracker(config.track)
-        self._approaches: dict[int, Approach] = {}
-        self._waiting: dict[int, Recognised] = {}
-        self._excused: set[int] = set()
+        self._visitors = Visitors(config.visitors)
         self._followed = False
         self._nearest: int | None = None
         self._crowd = Crowd(config.crowd)
@@ -108,13 +94,13 @@ class FacePath:
     @property
     def busy(self) -> bool:
         """Whether somebody in the zone is still being looked at."""
-        approach = self._approaches.get(-1 if self._nearest is None else self._nearest)
+        approach = self._visitors.find(self._nearest)
         return approach is not None and not approach.over
 
     @property
     def standing_refusal(self) -> DenyReason | None:
         """Why the person who stands in the zone was refused; None if they were not."""
-        approach = self._approaches.get(-1 if self._nearest is None else self._nearest)
+        approach = self._visitors.find(self._nearest)
         if approach is not None and isinstance(approach.verdict, Deny):
             return approach.verdict.reason
         return DenyReason.TOO_CLOSE_TOGETHER if self._crowd.told else None
@@ -140,23 +126,16 @@ class FacePath:
 
     def settled(self, track_id: int) -> None:
         """Note that a recognised rider got an answer from the passage."""
-        self._waiting.pop(track_id, None)
+        self._visitors.settled(track_id)
 
     def passed(self) -> None:
-        """Note that somebody went through: whoever is still followed is looked at anew.
-
-        A track that went on with the next in the queue must not leave them unserved.
-        """
-        for track_id, approach in tuple(self._approaches.items()):
-            if isinstance(approach.verdict, Grant) and track_id not in self._waiting:
-                del self._approaches[track_id]
+        """Note that somebody went through."""
+        self._visitors.passed()
 
     def excuse(self) -> None:
         """Look no more at the person in the zone: they rode on a code."""
         if self._nearest is not None:
-            self._excused.add(self._nearest)
-            self._approaches.pop(self._nearest, None)
-            self._waiting.pop(self._nearest, None)
+            self._visitors.excuse(self._nearest)
 
     def _why_shut(self, camera: CameraState, now: Moment) -> DenyReason | None:
         if self._eye is None:
@@ -170,8 +149,7 @@ class FacePath:
 
     def _forget(self) -> None:
         """Drop all evidence: what was seen before a fault proves nothing after it."""
-        self._approaches.clear()
-        self._waiting.clear()
+        self._visitors.clear()
         self._followed, self._nearest = False, None
         self._crowd.dissolve()
 
@@ -185,14 +163,8 @@ class FacePath:
                 tracks, now_s=frame.arrival_s, size=(wide, high), config=self._config.intent
             )
         self._followed = bool(tracks)
-        self._keep_only({track.track_id for track in tracks})
+        self._visitors.see(tracks, frame.arrival_s)
         return self._follow(eye, intent, frame, now)
-
-    def _keep_only(self, alive: set[int]) -> None:
-        for memory in (self._approaches, self._waiting):
-            for gone in memory.keys() - alive:
-                del memory[gone]
-        self._excused &= alive
 
     def _follow(self, eye: Eye, intent: Intent, frame: Frame, now: Moment) -> Sight:
         if not isinstance(intent, TooCloseTogether | NotYet):
@@ -212,51 +184,40 @@ class FacePath:
     def _attend(self, eye: Eye, track: Track, frame: Frame, now: Moment, *, chosen: bool) -> Sight:
         """Look at the one in the zone; only the chosen are embedded."""
         self._nearest = track.track_id
-        if track.track_id in self._excused:
+        approach = self._visitors.approach(track, frame.arrival_s)
+        if approach is None:
             return None
-        fresh = Approach(track.track_id, began_s=frame.arrival_s)
-        approach = self._approaches.setdefault(track.track_id, fresh)
         if approach.over:
-            return self._still_waiting(approach, frame.arrival_s) if chosen else None
-        seen = self._crop(eye, track, frame) if track.seen_at(frame.arrival_s) else None
-        if seen is not None:
-            approach = approach.usable_from(frame.arrival_s)
-            sighting = self._sighting(eye, track, frame, *seen) if chosen else None
-            if sighting is not None:
-                approach = approach.seen(sighting)
-            self._approaches[track.track_id] = approach
+            waiting = self._visitors.waiting(track.track_id, frame.arrival_s)
+            return waiting if chosen else None
+        if track.seen_at(frame.arrival_s):
+            approach = self._see_face(eye, approach, track.face, frame, chosen=chosen)
         if approach.due(self._config.approach):
             return self._attempt(eye, approach, frame, now)
         return self._late(approach, frame.arrival_s)
 
-    def _crop(self, eye: Eye, track: Track, frame: Frame) -> tuple[Image, float] | None:
-        """Return the aligned face and its quality; None if it is not worth embedding."""
-        try:
-            with self._laps.of("align"):
-                crop = eye.warp(frame.image, track.face.landmarks)
-        except DegenerateLandmarks:
-            return None
-        with self._laps.of("quality"):
-            quality = assess(track.face, crop, self._config.quality)
-        return (crop, quality.score) if isinstance(quality, Usable) else None
-
-    def _sighting(
-        self, eye: Eye, track: Track, frame: Frame, crop: Image, quality: float
-    ) -> Sighting | None:
-        with self._laps.of("liveness"):
-            live = eye.liveness.live(frame.image, track.face)
-        with self._laps.of("embed"):
-            try:
-                return Sighting(eye.embedder.embed((crop,))[0], quality, live)
-            except NoDirection:
-                return None
+    def _see_face(
+        self, eye: Eye, approach: Approach, face: Face, frame: Frame, *, chosen: bool
+    ) -> Approach:
+        usable = gaze.worth(eye, frame.image, face, self._config.quality, self._laps)
+        if usable is None:
+            return approach
+        approach = approach.usable_from(frame.arrival_s)
+        seen = gaze.sight(eye, frame.image, face, usable, self._laps) if chosen else None
+        if seen is not None:
+            approach = approach.seen(seen)
+        self._visitors.put(approach)
+        return approach
 
     def _attempt(self, eye: Eye, approach: Approach, frame: Frame, now: Moment) -> Sight:
         """Search and decide on what was seen so far."""
+        config = self._config
+        decision, best = gaze.answer(
+            eye, self._holdings, approach, (config.approach, config.decide), now, self._laps
+        )
         live = approach.live()
-        decision, best = self._answer(eye, approach, live, now)
-        approach = approach.answered(decision, self._config.approach)
-        self._approaches[approach.track_id] = approach
+        approach = approach.answered(decision, config.approach)
+        self._visitors.put(approach)
         if isinstance(decision, Deny):
             if approach.over:
                 return Unrecognised(decision.reason, best, live, approach.attempts)
@@ -270,44 +231,14 @@ class FacePath:
             first_usable_s=approach.first_usable_s,
             frame_s=frame.arrival_s,
         )
-        self._waiting[approach.track_id] = recognised
+        self._visitors.recognised(recognised)
         return recognised
-
-    def _answer(
-        self, eye: Eye, approach: Approach, live: float, now: Moment
-    ) -> tuple[Decision, float | None]:
-        """Return the decision and the best score, None where nothing could be searched."""
-        gallery = self._holdings.gallery
-        # The transform is the gallery's own; the model was compared when the path was opened.
-        space = replace(gallery.space, model_id=eye.embedder.model_id)
-        try:
-            with self._laps.of("search"):
-                probe = approach.probe(self._config.approach)
-                candidates = gallery.search(Probe(probe, space))
-        except NoDirection:
-            # Frames that cancel out are not of one person.
-            return Deny(DenyReason.AMBIGUOUS), None
-        with self._laps.of("decide"):
-            evidence = Evidence(candidates, live)
-            # Read after the search: the threshold is raised before a gallery grows.
-            decision = decide(
-                evidence, self._holdings.standing, now=now, config=self._config.decide
-            )
-        return decision, candidates.scores[0] if candidates.scores else None
-
-    def _still_waiting(self, approach: Approach, now_s: float) -> Sight:
-        """Offer a recognised rider again whose way was not free."""
-        waiting = self._waiting.get(approach.track_id)
-        if waiting is not None and now_s - waiting.frame_s > self._config.grant_hold_s:
-            del self._approaches[approach.track_id], self._waiting[approach.track_id]
-            return None
-        return waiting
 
     def _late(self, approach: Approach, now_s: float) -> Sight:
         if not approach.late(now_s, self._config.approach):
             return None
         ended = approach.gave_up()
-        self._approaches[approach.track_id] = ended
+        self._visitors.put(ended)
         assert isinstance(ended.verdict, Deny)
         live = approach.live() if approach.sightings else None
         return Unrecognised(ended.verdict.reason, None, live, approach.attempts)

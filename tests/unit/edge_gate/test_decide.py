@@ -72,6 +72,16 @@ class TestDecide:
         assert isinstance(decide(evidence, standing, now=now, config=CONFIG), Grant)
         assert decide(evidence, large, now=now, config=CONFIG) == Deny(DenyReason.NOT_RECOGNISED)
 
+    @pytest.mark.parametrize(("live", "opens"), [(0.79, False), (0.8, True)])
+    def test_the_first_attempt_asks_for_more_life(
+        self, live: float, opens: bool, standing: Standing, now: Moment
+    ) -> None:
+        """What would do with all frames seen does not open on the first two."""
+        config = DecideConfig(live_min=0.4, live_at_once=0.8)
+        first = replace(_evidence(0.9, 0.1, live=live), complete=False)
+
+        assert isinstance(decide(first, standing, now=now, config=config), Grant) is opens
+
     def test_no_evidence_opens_a_closed_gallery(self, standing: Standing, now: Moment) -> None:
         """A perfect match on a gallery whose lease ran out is denied."""
         stale = replace(standing, lease=Lease(now.wall, now.wall))
@@ -113,7 +123,7 @@ class TestClosed:
         assert closed(replace(standing, anchor=heard), now) == Deny(DenyReason.GALLERY_STALE)
 
 
-@pytest.mark.parametrize("bad", [{"margin_min": -0.1}, {"live_min": 1.1}])
+@pytest.mark.parametrize("bad", [{"margin_min": -0.1}, {"live_min": 0.9}, {"live_at_once": 1.1}])
 def test_config_refuses_what_is_out_of_range(bad: dict[str, float]) -> None:
     """A negative margin or a liveness above 1 is refused."""
     with pytest.raises(ValueError, match="out of range"):
