@@ -44,7 +44,7 @@ class VirtualLane:
     reader: CodeReader = field(default_factory=MemoryCodeReader)
     threshold: float | None = 0.5
     config: LaneConfig = field(default_factory=LaneConfig)
-    gallery: Gallery | None = None
+    make_gallery: Callable[[Space], Gallery] = NumpyGallery
     clock: Callable[[], float] | None = None
     """Times the stages; the lane's own virtual clock if not given."""
     now_s: float = 0.0
@@ -52,7 +52,7 @@ class VirtualLane:
 
     def __post_init__(self) -> None:
         """Join the organs to a lane with a day of lease and one trusted issuer key."""
-        gallery = self.gallery or NumpyGallery(Space(self.model_id))
+        gallery = self.make_gallery(Space(self.model_id))
         self.holdings = Holdings(gallery, lambda _: self.threshold)
         self.holdings.apply([PutKey(IssuerKey(1, ISSUER.public_key().public_bytes_raw()))])
         self.holdings.renew(Lease(self.noon + timedelta(days=1), self.noon), None)
@@ -79,6 +79,11 @@ class VirtualLane:
         template = Template(rider_ref, 1, self.model_id, "plain", look)
         self.holdings.apply([PutTemplate(template)])
         return rider_ref
+
+    def fill(self, templates: Sequence[Template]) -> None:
+        """Put generated riders into the gallery."""
+        self.holdings.apply([PutTemplate(template) for template in templates])
+        self.holdings.gallery.seal()
 
     def code(self, rider: int, *, age_s: float = 0.0, nonce: int = 1) -> bytes:
         """Return a ride code, made `age_s` seconds ago."""
