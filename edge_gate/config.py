@@ -117,7 +117,10 @@ def parse(text: str, *, folder: Path) -> StationConfig:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigWrong(f"not TOML: {error}") from error
-    station = dict(table.pop("station", {}))
+    given = table.pop("station", {})
+    if not isinstance(given, dict):
+        raise ConfigWrong("station: a table is needed")
+    station = dict(given)
     station["lanes"] = table.pop("lane", [])
     station["stages"] = table.pop("stages", {})
     if table:
