@@ -16,14 +16,27 @@ from fare.adapters import database
 _NUMBERS = itertools.count()
 
 
+def _own_folder() -> Path:
+    """Make a folder for a PostgreSQL, removed when the run ends.
+
+    Not below pytest's own folder: each run that starts closes that to other users, and under root
+    the server runs as a user of its own. Registered first, the removal comes last.
+    """
+    folder = tempfile.mkdtemp(prefix="gateline-test-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> str:
     """Start one private PostgreSQL for the whole test run."""
-    # Not below pytest's own folder: each run that starts closes that to other users, and under
-    # root the server runs as a user of its own. Registered first, the removal comes last.
-    folder = tempfile.mkdtemp(prefix="gateline-postgres-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return database.start_private(Path(folder))
+    return database.start_private(_own_folder())
+
+
+@pytest.fixture
+def open_folder() -> Path:
+    """Give an empty folder that a PostgreSQL of the test's own may live in."""
+    return _own_folder()
 
 
 @pytest.fixture

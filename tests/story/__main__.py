@@ -4,6 +4,7 @@
 """
 
 import argparse
+import contextlib
 import shutil
 import signal
 import sys
@@ -62,12 +63,12 @@ def main() -> int:
 
 
 def _perform(setting: Setting, say: Callable[[str], None]) -> list[Row]:
-    play = Play(setting, say, patience_s=15.0, tries=4)
-    play.enroll()
-    play.wait_for_galleries(patience_s=60.0)
-    play.ride()
-    say("all are through; the money moves")
-    return play.settle(patience_s=40.0)
+    with contextlib.closing(Play(setting, say, patience_s=15.0, tries=4)) as play:
+        play.enroll()
+        play.wait_for_galleries(patience_s=60.0)
+        play.ride()
+        say("all are through; the money moves")
+        return play.settle(patience_s=40.0)
 
 
 def _table(rows: list[Row]) -> Table:

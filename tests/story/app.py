@@ -30,6 +30,10 @@ class Phone:
         self._patience_s = patience_s
         self._http = httpx.Client(base_url=base_url, timeout=20.0)
 
+    def close(self) -> None:
+        """Hang up."""
+        self._http.close()
+
     def sign_up(self, means: str) -> None:
         """Make an account that pays by `wallet` (topped up) or by a bank card's token."""
         created = self._call("POST", "/api/riders", json={"name": self.name})

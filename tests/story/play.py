@@ -59,6 +59,11 @@ class Play:
             setting.lanes, setting.photos, say, patience_s=patience_s, tries=tries
         )
 
+    def close(self) -> None:
+        """Put all phones away."""
+        for phone in self.phones.values():
+            phone.close()
+
     def enroll(self) -> None:
         """Sign everybody up in the rider app, as their script says."""
         for name, portrait in self.faces.items():

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-import sqlalchemy as sa
 
 from fare.adapters import database
 from fare.adapters.statements import PostgresStatements
 from fare.city import City
+from fare.store import StoreFailed
 from models import manifest
 from tests.story.board import Board, LaneView, StationView
 from tests.story.director import Lane, answer_of
@@ -183,7 +183,7 @@ class Setting:
         while not self._watching.wait(0.5):
             assert self._server is not None
             self._server.ensure_running()
-            with contextlib.suppress(sa.exc.DBAPIError):  # the database may be down just now
+            with contextlib.suppress(StoreFailed):  # the database may be down just now
                 self.board.show_money(_money(statements))
         engine.dispose()
 

@@ -46,10 +46,12 @@ class Actor:
     ready: threading.Event = field(default_factory=threading.Event)
     process: subprocess.Popen[str] | None = None
     _stopping: bool = False
+    _thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the process and keep it running until `stop`."""
-        threading.Thread(target=self._supervise, name=self.name, daemon=True).start()
+        self._thread = threading.Thread(target=self._supervise, name=self.name, daemon=True)
+        self._thread.start()
 
     def _supervise(self) -> None:
         while not self._stopping:
@@ -63,8 +65,8 @@ class Actor:
                 start_new_session=True,
             )
             assert self.process.stderr is not None
-            with self.log.open("a", encoding="utf-8") as log:
-                for text in self.process.stderr:
+            with self.log.open("a", encoding="utf-8") as log, self.process.stderr as said:
+                for text in said:
                     log.write(text)
                     log.flush()
                     self._hear(text)
@@ -93,14 +95,14 @@ class Actor:
         """Ask the process to end, and insist after `patience_s`."""
         self._stopping = True
         process = self.process
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(patience_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        if self._thread is not None:
+            self._thread.join(patience_s)
 
 
 class Stage:

@@ -1,5 +1,6 @@
 """kill -9 of every process in turn while people ride: nothing is lost, nothing is paid twice."""
 
+import contextlib
 import itertools
 import threading
 from collections.abc import Iterator
@@ -51,16 +52,22 @@ class Killer:
 
 
 @pytest.fixture
-def setting(tmp_path: Path) -> Iterator[Setting]:
+def setting(open_folder: Path) -> Iterator[Setting]:
     """Set a stage with a small gallery, so that a killed node is back within seconds."""
-    setting = Setting(tmp_path, shipped(), generated=2_000)
+    setting = Setting(open_folder, shipped(), generated=2_000)
     yield setting
     setting.stop()
 
 
 def _ride_under_fire(setting: Setting, rounds: int) -> None:
     setting.start(print)
-    play = Play(setting, print, patience_s=12.0, tries=25)
+    with contextlib.closing(Play(setting, print, patience_s=12.0, tries=25)) as play:
+        _rides(setting, play, rounds)
+    _no_tap_lost(setting)
+    _nothing_paid_twice(setting, rounds)
+
+
+def _rides(setting: Setting, play: Play, rounds: int) -> None:
     play.enroll()
     play.wait_for_galleries(patience_s=60)
     killer = Killer(setting)
@@ -73,8 +80,6 @@ def _ride_under_fire(setting: Setting, rounds: int) -> None:
 
     assert set(killer.killed) == {*setting.stage.actors, "postgres"}
     assert {row.name: row.wrong for row in rows if row.wrong} == {}
-    _no_tap_lost(setting)
-    _nothing_paid_twice(setting, rounds)
 
 
 def _no_tap_lost(setting: Setting) -> None:

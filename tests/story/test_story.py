@@ -13,10 +13,10 @@ class TestStory:
     """`make run ARGS=--once`."""
 
     @pytest.mark.timeout(240)
-    def test_everybody_fares_as_the_script_says(self, tmp_path: Path) -> None:
+    def test_everybody_fares_as_the_script_says(self, open_folder: Path) -> None:
         """The whole way from enrollment to charge works, with real processes and models."""
         told = subprocess.run(
-            (sys.executable, "-m", "tests.story", "--once", "--folder", str(tmp_path / "story")),
+            (sys.executable, "-m", "tests.story", "--once", "--folder", str(open_folder / "story")),
             cwd=ROOT,
             capture_output=True,
             text=True,
