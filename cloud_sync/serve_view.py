@@ -334,7 +334,9 @@ def _page_read(state: Serving, page: Page, now_s: float) -> Step:
     if not isinstance(plan, Resume) or page.from_rev != state.sent_rev:
         return state, ()  # it went back, or was planned anew, while the page was read
     if page.to_rev == page.from_rev:
-        return state, ()
+        # Behind the head and yet nothing to send: lines are missing, and one may be a drop.
+        is_behind = state.head is not None and state.head.head_rev > page.to_rev
+        return (replace(state, plan=None), (TakeSnapshot(),)) if is_behind else (state, ())
     chunk = Chunk(
         nonce=state.next_nonce,
         epoch=plan.epoch,

@@ -219,7 +219,12 @@ def page(lines: Sequence[Line], from_rev: int) -> Page:
     Args:
         lines: Consecutive lines after `from_rev`, oldest first.
         from_rev: The revision before the first.
+
+    Raises:
+        HistoryGone: A line is missing; it may have been a drop.
     """
+    if any(line.rev != from_rev + place for place, line in enumerate(lines, 1)):
+        raise HistoryGone(f"the log has a hole after {from_rev}")
     to_rev = lines[-1].rev if lines else from_rev
     pairs = _latest((line.change, line.content_hash) for line in lines if line.change is not None)
     changes = tuple(change for change, _ in pairs)

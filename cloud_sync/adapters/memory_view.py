@@ -34,6 +34,15 @@ class _View:
     hashes: dict[int, bytes] = field(default_factory=dict)
     quarantine: dict[bytes, Change] = field(default_factory=dict)
 
+    def copy(self) -> "_View":
+        return _View(
+            self.head,
+            list(self.log),
+            dict(self.items),
+            dict(self.hashes),
+            dict(self.quarantine),
+        )
+
 
 class MemoryViewLog:
     """Views that a restart empties."""
@@ -143,6 +152,15 @@ class MemoryViewLog:
         """Start a new history: every edge takes a snapshot."""
         view = self._views[station_id]
         view.head = replace(view.head, epoch=epoch)
+
+    def become(self, other: "MemoryViewLog") -> None:
+        """Hold from here on what another one holds now, as a standby does when it catches up."""
+        self._views, self._nodes, self._edges = other.held()
+
+    def held(self) -> tuple[dict[str, _View], dict[str, EdgeNode], dict[str, EdgeStanding]]:
+        """Return a copy of everything; it goes its own way from here."""
+        views = {station: view.copy() for station, view in self._views.items()}
+        return views, dict(self._nodes), dict(self._edges)
 
     def set_lease(self, station_id: str, lease_s: int) -> None:
         """Choose how long leases of a station last, seconds."""

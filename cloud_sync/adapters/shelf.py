@@ -16,10 +16,12 @@ class Parcel:
 
     whole: Whole
     snapshot: Snapshot
+    size: int
+    """Changes in a chunk."""
 
     def chunk(self, nonce: int, index: int) -> Chunk:
         """Return one chunk."""
-        part = slice(index * CHUNK_ITEMS, (index + 1) * CHUNK_ITEMS)
+        part = slice(index * self.size, (index + 1) * self.size)
         return Chunk(
             nonce=nonce,
             epoch=self.whole.epoch,
@@ -64,7 +66,7 @@ class Shelf:
             reaches = kept.whole.rev >= head.compacted_rev
             if kept.whole.rev == head.head_rev or (is_begun and reaches):
                 return kept
-        made = _parcel(await asyncio.to_thread(views.whole, hello.station_id))
+        made = parcel(await asyncio.to_thread(views.whole, hello.station_id))
         self._kept[hello.station_id] = made
         self._kept.move_to_end(hello.station_id)
         while len(self._kept) > self._kept_max:
@@ -72,13 +74,18 @@ class Shelf:
         return made
 
 
-def _parcel(whole: Whole) -> Parcel:
-    """Announce a whole view: how many chunks and templates, and the hash over all of it."""
+def parcel(whole: Whole, *, size: int = CHUNK_ITEMS) -> Parcel:
+    """Announce a whole view: how many chunks and templates, and the hash over all of it.
+
+    Args:
+        whole: The view.
+        size: Changes in a chunk, from 1.
+    """
     snapshot = Snapshot(
         epoch=whole.epoch,
         rev=whole.rev,
-        chunk_count=-(-len(whole.changes) // CHUNK_ITEMS),
+        chunk_count=-(-len(whole.changes) // size),
         template_count=sum(isinstance(change, PutTemplate) for change in whole.changes),
         root_hash=root_hash(whole.hashes),
     )
-    return Parcel(whole, snapshot)
+    return Parcel(whole, snapshot, size)

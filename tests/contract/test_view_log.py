@@ -327,6 +327,17 @@ class TestPostgres:
 
         assert rev_of(views) == 1
 
+    def test_a_hole_in_the_log_is_not_read_across(
+        self, views: PostgresViewLog, engine: sa.Engine
+    ) -> None:
+        """A line that is missing may have been a drop, so no page spans it."""
+        views.publish([BELL], [put("Ana"), put("Ben"), put("Cleo")])
+        with engine.begin() as connection:
+            connection.execute(sa.text("DELETE FROM cloud_sync.view_log WHERE rev = 2"))
+
+        with pytest.raises(HistoryGone):
+            views.read(BELL, epoch_of(views), 0, 9)
+
     @pytest.mark.parametrize("column", ["timeline", "system_identifier"])
     def test_another_history_of_the_database_is_a_new_epoch(
         self, views: PostgresViewLog, engine: sa.Engine, column: str

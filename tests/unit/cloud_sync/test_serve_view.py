@@ -206,6 +206,15 @@ class TestDeltas:
 
         assert not any(isinstance(effect, HangUp) for effect in cloud.on(Tick()))
 
+    def test_an_empty_page_behind_the_head_is_a_hole(self, hello: Hello) -> None:
+        """Where lines must be and none are a drop may be missing: the whole view is sent."""
+        state = Serving(hello, ServeConfig())
+        state, _ = step(state, Planned(Resume(EPOCH, 7), HEAD), 0.0)
+
+        _, effects = step(state, PageRead(Page(7, 7, (), ())), 0.0)
+
+        assert effects == (TakeSnapshot(),)
+
     @pytest.mark.parametrize("event", [Gone(), HeadSeen(replace(HEAD, epoch=OTHER))])
     def test_starts_over_when_history_changes(self, hello: Hello, event: Event) -> None:
         """A compacted log or a new epoch leads to a snapshot in the same stream."""
