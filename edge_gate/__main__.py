@@ -78,8 +78,8 @@ def _run(chosen: argparse.Namespace) -> int:
     from cloud_sync.adapters.node_key_file import KeyFileRefused
     from cloud_sync.outbox import OutboxFailed
     from cloud_sync.replica import ReplicaFailed
-    from edge_gate.adapters.node import Given, Node
     from edge_gate.config import ConfigWrong
+    from edge_gate.node import Given, Node
     from fare.log import start_logging
 
     start_logging()
@@ -101,8 +101,8 @@ def _run(chosen: argparse.Namespace) -> int:
 
 def _key(chosen: argparse.Namespace) -> int:
     from cloud_sync.adapters.node_key_file import KeyFileRefused
-    from edge_gate.adapters.node import node_key
     from edge_gate.config import ConfigWrong
+    from edge_gate.node import node_key
 
     try:
         print(node_key(_read(chosen.config), os.urandom).public_key.hex())

@@ -1,7 +1,7 @@
 """A station node, joined from its configuration: disk, models, gallery, lanes, cloud, pages.
 
-No rule stands here. What only a process may have (clocks, randomness, the models' folder) comes
-in from `__main__`.
+The long half of `__main__`: the one place that joins adapters, and no rule stands here. What only
+a process may have (clocks, randomness, the models' folder) comes in from there.
 """
 
 import logging
