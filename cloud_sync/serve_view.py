@@ -249,9 +249,11 @@ def step(state: Serving, event: Event, now_s: float) -> Step:
 
 def _planned(state: Serving, event: Planned, now_s: float) -> Step:
     plan = event.plan
+    noted: tuple[Effect, ...] = ()
     match plan:
-        case Resume(_, rev):
+        case Resume(epoch, rev):
             state = replace(state, acked_rev=rev, sent_rev=rev)
+            noted = (NoteAck(epoch, rev),)  # the hello says what is durable; its ack may be lost
         case Snapshot():
             state = replace(state, next_index=event.first_index)
         case _:
@@ -260,7 +262,7 @@ def _planned(state: Serving, event: Planned, now_s: float) -> Step:
     state = replace(
         state, plan=plan, head=event.head, unacked=(), bookmark_due_s=now_s, is_leased=False
     )
-    return state, (Send(plan),)
+    return state, (Send(plan), *noted)
 
 
 def _heard(state: Serving, message: Ack | Nack) -> Step:

@@ -12,7 +12,7 @@ TAPS_DEADLINE_S = 10.0
 """For a batch of taps."""
 
 _KEEPALIVE = (
-    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -22,7 +22,7 @@ _KEEPALIVE = (
 )
 SERVER_OPTIONS = (
     *_KEEPALIVE,
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     # Edges come back after so long and are spread anew; gRPC adds 10 % of jitter itself.
     ("grpc.max_connection_age_ms", 2_700_000),
     ("grpc.max_connection_age_grace_ms", 30_000),

@@ -154,6 +154,12 @@ class TestDeltas:
         assert sent[0] == (7, 107)
         assert all(one[1] == two[0] for one, two in itertools.pairwise(sent))
 
+    def test_a_hello_acknowledges_what_it_holds(self, hello: Hello) -> None:
+        """A node whose last acknowledgement was lost is not taken for one that lacks a deletion."""
+        effects = Cloud(hello, replace(HEAD, head_rev=7)).resumed()
+
+        assert NoteAck(EPOCH, 7) in effects
+
     def test_an_acknowledgement_makes_room(self, hello: Hello) -> None:
         """Each acknowledged chunk lets one more go, and is noted."""
         cloud = Cloud(hello, replace(HEAD, head_rev=90_000))

@@ -1,0 +1,684 @@
+"""Both ends of the wire for real: gRPC over loopback, PostgreSQL, SQLite, threads and processes."""
+
+import asyncio
+import json
+import logging
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from cloud_sync.adapters.grpc_client import (
+    FollowerConfig,
+    GalleryFollower,
+    GrpcTapSink,
+    TapUplink,
+    UplinkConfig,
+    dial,
+)
+from cloud_sync.adapters.grpc_server import ServerConfig, Stores, serve
+from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
+from cloud_sync.adapters.postgres_taps import PostgresTapLog
+from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
+from cloud_sync.adapters.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.wakes import Wakes, conninfo, listen
+from cloud_sync.backoff import Backoff
+from cloud_sync.content import Space, content_hash
+from cloud_sync.gallery import (
+    Change,
+    Delta,
+    DropTemplate,
+    IssuerKey,
+    PutKey,
+    PutTemplate,
+    Template,
+)
+from cloud_sync.generate import templates
+from cloud_sync.lease import Anchor, Lease
+from cloud_sync.outbox import Outbox
+from cloud_sync.replica import Holding, Replica
+from cloud_sync.serve_view import ServeConfig
+from cloud_sync.signing import NodeKey
+from cloud_sync.tap_log import Batch, Receipt
+from cloud_sync.uplink import LinkDown, LinkRefused, Outcome, Position, step
+from cloud_sync.view import EdgeNode
+from fare.adapters import database
+from tests.proxy import Proxy
+from tests.taps import tap
+
+STATION = "bell-tower"
+SPACE = Space("model-a", "plain", 512)
+KEY = NodeKey(bytes(range(32)))
+QUICK = Backoff(base_s=0.05, cap_s=0.2)
+PEOPLE = templates(40, seed=9, model_id="model-a")
+PATIENCE_S = 20.0
+
+
+class Clock:
+    """The machine's own time."""
+
+    def wall(self) -> datetime:
+        """Return the wall clock."""
+        return datetime.now(UTC)
+
+    def monotonic_s(self) -> float:
+        """Return the monotonic clock."""
+        return time.monotonic()
+
+
+class Cloud:
+    """A cloud in a thread, on a port that it comes back to."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        """Migrate and admit one edge; not serving yet."""
+        database.migrate(engine, "cloud_sync", VERSIONS)
+        self.engine = engine
+        self.views = PostgresViewLog(engine)
+        self.taps = PostgresTapLog(engine)
+        self.views.admit(EdgeNode("edge-1", STATION, KEY.public_key), datetime.now(UTC))
+        self.port = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Serve; return when it does."""
+        is_ready = threading.Event()
+
+        def ready(port: int) -> None:
+            self.port = port
+            is_ready.set()
+
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)))
+        self._thread.start()
+        assert is_ready.wait(PATIENCE_S)
+
+    def stop(self) -> None:
+        """Stop serving."""
+        if self._thread is not None and self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join()
+            self._thread = None
+
+    async def _serve(self, ready: Callable[[int], None]) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        wakes = Wakes()
+        chore = asyncio.create_task(listen(wakes, conninfo(self.engine)))
+        await serve(
+            Stores(self.views, self.taps),
+            ServerConfig(f"127.0.0.1:{self.port}", ServeConfig(bookmark_s=0.2), grace_s=0.2),
+            wakes=wakes,
+            clock=Clock(),
+            stop=self._stop,
+            on_ready=ready,
+        )
+        chore.cancel()
+        await asyncio.gather(chore, return_exceptions=True)
+
+
+class Station:
+    """An edge that follows in a thread, and what its gates would search."""
+
+    def __init__(
+        self, replica: Replica, port: int, *, edge_id: str = "edge-1", station_id: str = STATION
+    ) -> None:
+        """Start following."""
+        self.replica = replica
+        self.index: dict[UUID, int] = {}
+        self.keys: set[int] = set()
+        self.calls: list[Delta | Holding] = []
+        self.lease = Lease()
+        self.crash_on_delta = False
+        self.died = False
+        self._stop = threading.Event()
+        config = FollowerConfig(f"127.0.0.1:{port}", edge_id, station_id, SPACE, backoff=QUICK)
+        self._follower = GalleryFollower(
+            replica,
+            self._changed,
+            self._leased,
+            config=config,
+            clock=Clock(),
+            draw=random.Random(4).random,
+        )
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following and close the files."""
+        self._stop.set()
+        self._thread.join()
+        self.replica.close()
+
+    def has(self, person: Template) -> bool:
+        """Return whether a gate would know this person."""
+        return person.rider_ref in self.index
+
+    def lacks(self, person: Template) -> bool:
+        """Return whether no gate would know this person."""
+        return person.rider_ref not in self.index
+
+    def _run(self) -> None:
+        try:
+            self._follower.run(self._stop)
+        except Crashed:
+            self.died = True
+
+    def _changed(self, news: Delta | Holding) -> None:
+        if isinstance(news, Holding):
+            self.index = {one.rider_ref: one.version for one in news.templates}
+            self.keys = {key.key_id for key in news.keys}
+        else:
+            if self.crash_on_delta:
+                raise Crashed
+            for change in news.changes:
+                self._take(change)
+        self.calls.append(news)
+
+    def _take(self, change: Change) -> None:
+        match change:
+            case PutTemplate(template):
+                self.index[template.rider_ref] = template.version
+            case DropTemplate(rider_ref):
+                self.index.pop(rider_ref, None)
+            case PutKey(key):
+                self.keys.add(key.key_id)
+
+    def _leased(self, lease: Lease, anchor: Anchor | None) -> None:
+        del anchor
+        self.lease = lease
+
+
+class Crashed(Exception):
+    """The edge process dies here."""
+
+
+def until(fact: Callable[[], bool], *, patience_s: float = PATIENCE_S) -> float:
+    """Wait for a fact; return after how many seconds it came true."""
+    began_s = time.monotonic()
+    while not fact():
+        assert time.monotonic() - began_s < patience_s, "it never came true"
+        time.sleep(0.002)
+    return time.monotonic() - began_s
+
+
+@pytest.fixture
+def cloud(engine: sa.Engine) -> Iterator[Cloud]:
+    """Give a cloud that serves."""
+    made = Cloud(engine)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def stations() -> Iterator[list[Station]]:
+    """Give a list whose stations are stopped at the end."""
+    made: list[Station] = []
+    yield made
+    for station in made:
+        station.stop()
+
+
+@pytest.fixture
+def proxy(cloud: Cloud) -> Iterator[Proxy]:
+    """Give a proxy before the cloud."""
+    made = Proxy(cloud.port)
+    yield made
+    made.close()
+
+
+def put(*people: int) -> list[Change]:
+    """Return the changes that bring some people's templates."""
+    return [PutTemplate(PEOPLE[number]) for number in people]
+
+
+def caught_up(cloud: Cloud, station: Station) -> bool:
+    """Return whether the cloud knows that the station holds everything."""
+    head = cloud.views.head(STATION)
+    (edge,) = [one for one in cloud.views.edges(STATION) if one.edge_id == "edge-1"]
+    assert head is not None
+    return (edge.epoch, edge.acked_rev) == (head.epoch, head.head_rev) and bool(station.calls)
+
+
+class TestGallery:
+    """Templates on their way to a station."""
+
+    def test_a_change_is_in_force_at_once(
+        self, cloud: Cloud, stations: list[Station], tmp_path: Path
+    ) -> None:
+        """Enrolled is matchable and withdrawn is gone within a second, key changes too."""
+        station = Station(SqliteReplica(tmp_path / "g.db"), cloud.port)
+        stations.append(station)
+        until(lambda: station.lease.until is not None)
+
+        waits: dict[str, list[float]] = {"put": [], "drop": []}
+        for person in PEOPLE[:20]:
+            cloud.views.publish([STATION], [PutTemplate(person)])
+            waits["put"].append(until(partial(station.has, person)))
+        for person in PEOPLE[:20]:
+            cloud.views.publish([STATION], [DropTemplate(person.rider_ref)])
+            waits["drop"].append(until(partial(station.lacks, person)))
+        cloud.views.publish([STATION], [PutKey(IssuerKey(3, bytes(32)))])
+        until(lambda: station.keys == {3})
+
+        for kind, found in waits.items():
+            print(f"{kind}: p50 {np.median(found) * 1e3:.1f} ms, max {max(found) * 1e3:.1f} ms")
+            assert max(found) < 1.0, kind
+        until(lambda: caught_up(cloud, station))
+
+    def test_an_edge_that_was_away_gets_what_it_missed(
+        self, cloud: Cloud, stations: list[Station], tmp_path: Path
+    ) -> None:
+        """After a restart the node serves from its disk at once and resumes by deltas."""
+        cloud.views.publish([STATION], put(*range(5)))
+        first = Station(SqliteReplica(tmp_path / "g.db"), cloud.port)
+        until(lambda: len(first.index) == 5)
+        until(lambda: caught_up(cloud, first))
+        first.stop()
+        cloud.views.publish([STATION], [DropTemplate(PEOPLE[0].rider_ref), *put(6, 7)])
+
+        again = Station(SqliteReplica(tmp_path / "g.db"), cloud.port)
+        stations.append(again)
+        until(lambda: len(again.calls) >= 2)
+
+        assert isinstance(again.calls[0], Holding)
+        assert len(again.calls[0].templates) == 5
+        assert isinstance(again.calls[1], Delta)
+        assert set(again.index) == {PEOPLE[number].rider_ref for number in (1, 2, 3, 4, 6, 7)}
+
+    def test_a_snapshot_goes_on_where_the_line_broke(
+        self, cloud: Cloud, proxy: Proxy, stations: list[Station], tmp_path: Path
+    ) -> None:
+        """Half a snapshot is never seen, and its chunks are not sent a second time."""
+        crowd = templates(3_000, seed=5, model_id="model-a")
+        cloud.views.publish([STATION], [PutTemplate(one) for one in crowd])
+        whole = sum(len(one.vector) * 2 for one in crowd)
+        proxy.cut_after(whole * 2 // 3)
+
+        station = Station(SqliteReplica(tmp_path / "g.db"), proxy.port)
+        stations.append(station)
+        until(lambda: len(station.index) == 3_000)
+
+        sizes = [len(call.templates) for call in station.calls if isinstance(call, Holding)]
+        assert sizes == [0, 3_000]
+        assert proxy.connections == 2
+        print(f"{proxy.down_bytes / whole:.2f} times the templates' bytes came down")
+        assert proxy.down_bytes < 1.5 * whole  # twice would be 1.8 times or more
+
+    def test_a_broken_line_loses_no_delta(
+        self, cloud: Cloud, proxy: Proxy, stations: list[Station], tmp_path: Path
+    ) -> None:
+        """With the line cut again and again in the middle of a stream everything arrives."""
+        station = Station(SqliteReplica(tmp_path / "g.db"), proxy.port)
+        stations.append(station)
+        until(lambda: station.lease.until is not None)
+
+        for number, person in enumerate(PEOPLE):
+            if number % 5 == 0:
+                proxy.cut_after(700)
+            cloud.views.publish([STATION], [PutTemplate(person)])
+        until(lambda: len(station.index) == len(PEOPLE))
+
+        assert proxy.connections > 3
+        until(lambda: caught_up(cloud, station))
+
+    def test_a_crash_between_commit_and_acknowledgement(
+        self, cloud: Cloud, stations: list[Station], tmp_path: Path
+    ) -> None:
+        """What was durable before the crash is there after it and is acknowledged then."""
+        first = Station(SqliteReplica(tmp_path / "g.db"), cloud.port)
+        until(lambda: first.lease.until is not None)
+        first.crash_on_delta = True
+        cloud.views.publish([STATION], put(1, 2))
+        until(lambda: first.died)
+        head = cloud.views.head(STATION)
+        assert head is not None
+        assert cloud.views.edges(STATION)[0].acked_rev < head.head_rev
+        first.stop()
+
+        again = Station(SqliteReplica(tmp_path / "g.db"), cloud.port)
+        stations.append(again)
+        until(lambda: caught_up(cloud, again))
+        cloud.views.publish([STATION], put(3))
+        until(lambda: caught_up(cloud, again))
+
+        assert isinstance(again.calls[0], Holding)
+        assert len(again.calls[0].templates) == 2
+        assert set(again.index) == {PEOPLE[number].rider_ref for number in (1, 2, 3)}
+
+    def test_a_new_epoch_replaces_everything_at_once(
+        self, cloud: Cloud, stations: list[Station], tmp_path: Path
+    ) -> None:
+        """A cloud that lost history sends the whole view; the old one serves until the swap."""
+        cloud.views.publish([STATION], put(*range(6)))
+        station = Station(SqliteReplica(tmp_path / "g.db"), cloud.port)
+        stations.append(station)
+        until(lambda: len(station.index) == 6)
+        until(lambda: caught_up(cloud, station))
+        with cloud.engine.begin() as connection:  # the suffix that a standby lacked
+            connection.execute(sa.text("DELETE FROM cloud_sync.view_item WHERE rev > 4"))
+            connection.execute(sa.text("DELETE FROM cloud_sync.view_log WHERE rev > 4"))
+            connection.execute(sa.text("UPDATE cloud_sync.view SET head_rev = 4"))
+        sizes: list[int] = []
+
+        cloud.views.renew_epoch(STATION, uuid4())
+        cloud.views.publish([STATION], put(30, 31))
+
+        def is_swapped() -> bool:
+            sizes.append(len(station.index))
+            return set(station.index) == expected
+
+        expected = {PEOPLE[number].rider_ref for number in (0, 1, 2, 3, 30, 31)}
+        until(is_swapped)
+        assert min(sizes) >= 4
+        until(lambda: caught_up(cloud, station))
+
+    def test_a_poisoned_template_stops_nobody_else(
+        self,
+        cloud: Cloud,
+        stations: list[Station],
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """A template damaged in storage is refused, quarantined with an alarm, and stepped over."""
+        station = Station(SqliteReplica(tmp_path / "g.db"), cloud.port)
+        stations.append(station)
+        until(lambda: station.lease.until is not None)
+        poison = np.full(512, np.nan, "<f2").tobytes()
+        with caplog.at_level(logging.ERROR), cloud.engine.begin() as connection:
+            from cloud_sync.adapters.postgres import publish
+
+            publish(connection, [STATION], put(0, 1, 2))
+            connection.execute(
+                sa.text("UPDATE cloud_sync.view_item SET body = :body WHERE item_key = :key"),
+                {"body": poison, "key": b"r" + PEOPLE[1].rider_ref.bytes},
+            )
+
+        until(lambda: len(station.index) == 2)
+        cloud.views.publish([STATION], put(3))
+        until(lambda: PEOPLE[3].rider_ref in station.index)
+
+        assert PEOPLE[1].rider_ref not in station.index
+        assert [r.getMessage() for r in caplog.records].count("template_quarantined") == 1
+        with cloud.engine.connect() as connection:
+            kept = connection.execute(
+                sa.text("SELECT content_hash FROM cloud_sync.view_quarantine")
+            )
+            assert list(kept.scalars()) == [content_hash(PutTemplate(PEOPLE[1]))]
+
+    def test_a_poisoned_snapshot_is_sent_anew_without_the_item(
+        self, cloud: Cloud, stations: list[Station], tmp_path: Path
+    ) -> None:
+        """Also a new node gets over a bad template: the rest of the view arrives."""
+        cloud.views.publish([STATION], put(0, 1, 2))
+        with cloud.engine.begin() as connection:
+            connection.execute(
+                sa.text("UPDATE cloud_sync.view_item SET version = 7 WHERE item_key = :key"),
+                {"key": b"r" + PEOPLE[1].rider_ref.bytes},
+            )
+
+        station = Station(SqliteReplica(tmp_path / "g.db"), cloud.port)
+        stations.append(station)
+        until(lambda: len(station.index) == 2)
+
+        assert PEOPLE[1].rider_ref not in station.index
+
+    @pytest.mark.parametrize(
+        ("edge_id", "station_id"), [("edge-1", "drum-tower"), ("mallory", STATION)]
+    )
+    def test_nobody_gets_another_stations_view(
+        self, cloud: Cloud, stations: list[Station], tmp_path: Path, edge_id: str, station_id: str
+    ) -> None:
+        """An edge that is not admitted at a station is denied its view, with an alarm."""
+        cloud.views.admit(EdgeNode("edge-2", "drum-tower", bytes(32)), datetime.now(UTC))
+        cloud.views.publish([STATION, "drum-tower"], put(0))
+
+        station = Station(
+            SqliteReplica(tmp_path / "g.db"), cloud.port, edge_id=edge_id, station_id=station_id
+        )
+        stations.append(station)
+        time.sleep(1.0)  # several attempts
+
+        assert station.index == {}
+        assert station.lease == Lease()
+
+    def test_a_frozen_line_is_noticed(
+        self, cloud: Cloud, proxy: Proxy, stations: list[Station], tmp_path: Path
+    ) -> None:
+        """A peer that says nothing and closes nothing is given up within 20 s, then found again."""
+        station = Station(SqliteReplica(tmp_path / "g.db"), proxy.port)
+        stations.append(station)
+        until(lambda: station.lease.until is not None)
+
+        proxy.freeze()
+        seconds = until(lambda: proxy.connections > 1, patience_s=40)
+
+        print(f"noticed after {seconds:.1f} s")
+        assert seconds < 20
+
+
+class Deaf:
+    """The real way to the cloud, whose answers get lost now and then."""
+
+    def __init__(self, sink: GrpcTapSink, lost: set[int]) -> None:
+        """Lose the answers of these calls."""
+        self._sink = sink
+        self._lost = lost
+        self._calls = 0
+
+    def send(self, batch: Batch) -> Receipt:
+        """Send for real; forget the answer if it is one of those."""
+        receipt = self._sink.send(batch)
+        self._calls += 1
+        if self._calls in self._lost:
+            raise LinkDown("the answer was lost")
+        return receipt
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[SqliteOutbox]:
+    """Give an outbox on disk."""
+    with SqliteOutbox(tmp_path / "outbox.db", KEY, new_id=uuid4) as made:
+        yield made
+
+
+def drain(outbox: Outbox, sink: GrpcTapSink | Deaf, *, limit: int = 500) -> None:
+    """Send until nothing waits, whatever gets lost."""
+    position, outcome = Position(), Outcome.SENT
+    while outcome is not Outcome.IDLE:
+        try:
+            position, outcome = step(outbox, sink, "edge-1", position, limit=limit)
+        except LinkDown:
+            position = Position()
+
+
+class TestTaps:
+    """Taps on their way to the cloud."""
+
+    def test_a_lost_answer_stores_nothing_twice(self, cloud: Cloud, outbox: SqliteOutbox) -> None:
+        """Batches whose answers are lost are sent again, and every tap is stored once."""
+        sent = [outbox.append(tap(number)) for number in range(20)]
+        with dial(f"127.0.0.1:{cloud.port}") as channel:
+            drain(outbox, Deaf(GrpcTapSink(channel), {1, 2, 4, 7}), limit=3)
+
+        assert list(cloud.taps.stored(outbox.outbox_id)) == sent
+        assert outbox.depth() == 0
+
+    def test_order_and_repetition_do_not_matter(self, cloud: Cloud, outbox: SqliteOutbox) -> None:
+        """Shuffled and repeated batches end as the same log, and nothing is quarantined."""
+        sent = [outbox.append(tap(number)) for number in range(30)]
+        shuffled = random.Random(7).choices(sent, k=80)
+        with dial(f"127.0.0.1:{cloud.port}") as channel:
+            sink = GrpcTapSink(channel)
+            for start in range(0, 80, 4):
+                run = tuple(shuffled[start : start + 4])
+                sink.send(Batch("edge-1", outbox.outbox_id, run))
+            drain(outbox, sink)
+
+        assert list(cloud.taps.stored(outbox.outbox_id)) == sent
+        assert cloud.taps.quarantined(outbox.outbox_id) == ()
+
+    def test_the_cloud_gets_back_a_suffix_it_lost(self, cloud: Cloud, outbox: SqliteOutbox) -> None:
+        """After a failover that lost acknowledged taps the edge sends them again."""
+        sent = [outbox.append(tap(number)) for number in range(10)]
+        with dial(f"127.0.0.1:{cloud.port}") as channel:
+            sink = GrpcTapSink(channel)
+            drain(outbox, sink)
+            with cloud.engine.begin() as connection:
+                connection.execute(sa.text("DELETE FROM cloud_sync.tap WHERE seq > 6"))
+                connection.execute(sa.text("UPDATE cloud_sync.outbox SET durable_seq = 6"))
+                connection.execute(sa.text("UPDATE cloud_sync.tap_head SET position = 6"))
+            sent.append(outbox.append(tap(10)))
+            drain(outbox, sink)
+
+        assert list(cloud.taps.stored(outbox.outbox_id)) == sent
+        assert outbox.depth() == 0
+
+    def test_a_restored_disk_loses_no_passage(self, cloud: Cloud, tmp_path: Path) -> None:
+        """An outbox set back to an older copy begins a new history that the cloud takes whole."""
+        path = tmp_path / "outbox.db"
+        with dial(f"127.0.0.1:{cloud.port}") as channel:
+            sink = GrpcTapSink(channel)
+            with SqliteOutbox(path, KEY, new_id=uuid4) as outbox:
+                first_id = outbox.outbox_id
+                for number in range(3):
+                    outbox.append(tap(number))
+            copy = path.read_bytes()
+            with SqliteOutbox(path, KEY, new_id=uuid4) as outbox:
+                for number in range(3, 6):
+                    outbox.append(tap(number))
+                drain(outbox, sink)
+            for old in tmp_path.glob("outbox.db*"):
+                old.unlink()
+            path.write_bytes(copy)
+            with SqliteOutbox(path, KEY, new_id=uuid4) as outbox:
+                for number in range(50, 54):
+                    outbox.append(tap(number))
+                drain(outbox, sink)
+                second_id = outbox.outbox_id
+
+        assert second_id != first_id
+        ids = {
+            sealed.tap.tap_id
+            for outbox_id in (first_id, second_id)
+            for sealed in cloud.taps.stored(outbox_id)
+        }
+        assert ids == {tap(number).tap_id for number in (*range(6), *range(50, 54))}
+
+    def test_a_stranger_is_refused_and_keeps_its_taps(
+        self, cloud: Cloud, outbox: SqliteOutbox
+    ) -> None:
+        """Taps of an edge that is not admitted stay where they are."""
+        outbox.append(tap(0))
+
+        with (
+            dial(f"127.0.0.1:{cloud.port}") as channel,
+            pytest.raises(LinkRefused, match="PERMISSION_DENIED"),
+        ):
+            step(outbox, GrpcTapSink(channel), "mallory", Position())
+
+        assert outbox.depth() == 1
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Process:
+    """`python -m cloud_sync serve`."""
+
+    def __init__(self, database_url: str, port: int) -> None:
+        """Start and wait until it says that it is ready."""
+        environment = dict(os.environ, GATELINE_DATABASE_URL=database_url)
+        command = [sys.executable, "-m", "cloud_sync", "serve", "--listen", f"127.0.0.1:{port}"]
+        self._process = subprocess.Popen(
+            command, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            if json.loads(line)["event"] == "ready":
+                break
+        self._reader = threading.Thread(target=self._process.stderr.read)
+        self._reader.start()
+
+    def end(self, number: int) -> int:
+        """Send a signal; return the exit status."""
+        self._process.send_signal(number)
+        status = self._process.wait(20)
+        self._reader.join()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+        return status
+
+
+class TestProcess:
+    """The server as a process of its own."""
+
+    def test_survives_being_killed(
+        self, engine: sa.Engine, database_url: str, outbox: SqliteOutbox, tmp_path: Path
+    ) -> None:
+        """Killed twice and started again, the cloud has every tap and the edge every face."""
+        cloud = Cloud(engine)
+        port = free_port()
+        process = Process(database_url, port)
+        station = Station(SqliteReplica(tmp_path / "g.db"), port)
+        uplink = TapUplink(
+            outbox,
+            config=UplinkConfig(f"127.0.0.1:{port}", "edge-1", deadline_s=2.0, backoff=QUICK),
+            clock=Clock(),
+            draw=random.Random(3).random,
+        )
+        stop = threading.Event()
+        thread = threading.Thread(target=uplink.run, args=(stop,))
+        thread.start()
+        sent = []
+        for number in range(40):
+            if number in (10, 25):
+                process.end(signal.SIGKILL)
+            sent.append(outbox.append(tap(number)))
+            uplink.nudge()
+            cloud.views.publish([STATION], put(number))
+            if number in (15, 30):
+                process = Process(database_url, port)
+        until(lambda: outbox.depth() == 0)
+        until(lambda: len(station.index) == 40)
+        until(lambda: caught_up(cloud, station))
+        stop.set()
+        thread.join()
+        station.stop()
+
+        assert list(cloud.taps.stored(outbox.outbox_id)) == sent
+        assert process.end(signal.SIGTERM) == 0
+
+    def test_a_second_one_does_not_take_the_port(
+        self, engine: sa.Engine, database_url: str
+    ) -> None:
+        """Two servers on one port would each get half of the edges: the second one ends."""
+        del engine
+        port = free_port()
+        process = Process(database_url, port)
+        environment = dict(os.environ, GATELINE_DATABASE_URL=database_url)
+        command = [sys.executable, "-m", "cloud_sync", "serve", "--listen", f"127.0.0.1:{port}"]
+
+        second = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=30, check=False
+        )
+        process.end(signal.SIGTERM)
+
+        assert second.returncode == 1
+        assert "cannot_serve" in second.stderr
