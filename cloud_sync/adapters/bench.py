@@ -1,0 +1,228 @@
+"""How long a full resync takes, end to end on this machine."""
+
+import asyncio
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from cloud_sync.adapters.grpc_follower import FollowerConfig, GalleryFollower
+from cloud_sync.adapters.grpc_server import ServerConfig, Stores, serve
+from cloud_sync.adapters.postgres import PostgresViewLog
+from cloud_sync.adapters.postgres_taps import PostgresTapLog
+from cloud_sync.adapters.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.tables import EDGE_NODE, VIEW, VIEW_ITEM, VIEW_LOG
+from cloud_sync.adapters.wakes import Wakes, conninfo, listen
+from cloud_sync.clock import Clock
+from cloud_sync.content import Space
+from cloud_sync.gallery import Change, Delta, DropTemplate, PutTemplate
+from cloud_sync.generate import templates
+from cloud_sync.lease import Anchor, Lease
+from cloud_sync.replica import Holding
+from cloud_sync.view import EdgeNode
+
+_STATION = "bench: a station of its own, taken away again"
+_EDGE = "bench-edge"
+_PROBES = 20
+_WAIT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured."""
+
+    count: int
+    publish_s: float
+    """Generated templates into the view, one transaction."""
+    resync_s: float
+    """From the edge's start with an empty disk to the gallery in its hands, durable."""
+    file_bytes: int
+    put_ms: Sequence[float]
+    """From the commit of one template to the edge's hands, sorted."""
+    drop_ms: Sequence[float]
+    """From the commit of one withdrawal to the edge's hands, sorted."""
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        worst = f"put {self.put_ms[-1]:.0f} ms, drop {self.drop_ms[-1]:.0f} ms"
+        middle = len(self.put_ms) // 2
+        return (
+            f"{self.count:,} templates: publish {self.publish_s:.2f} s, "
+            f"full resync {self.resync_s:.2f} s, file {self.file_bytes / 1e6:.1f} MB; "
+            f"one change p50 put {self.put_ms[middle]:.0f} ms, "
+            f"drop {self.drop_ms[middle]:.0f} ms, worst of {len(self.put_ms)}: {worst}"
+        )
+
+
+class _Hands:
+    """What the edge would search."""
+
+    def __init__(self) -> None:
+        self.riders: set[UUID] = set()
+        self._changed = threading.Condition()
+
+    def take(self, news: Delta | Holding) -> None:
+        """Take what the follower brings."""
+        with self._changed:
+            if isinstance(news, Holding):
+                self.riders = {one.rider_ref for one in news.templates}
+            else:
+                for change in news.changes:
+                    self._one(change)
+            self._changed.notify_all()
+
+    def wait_for(self, rider_ref: UUID, *, there: bool) -> None:
+        """Wait until a rider is, or is not, in hand."""
+        with self._changed:
+            came = self._changed.wait_for(
+                lambda: (rider_ref in self.riders) is there, timeout=_WAIT_S
+            )
+        if not came:
+            raise TimeoutError(f"nothing came within {_WAIT_S} s")
+
+    def _one(self, change: Change) -> None:
+        match change:
+            case PutTemplate(template):
+                self.riders.add(template.rider_ref)
+            case DropTemplate(rider_ref):
+                self.riders.discard(rider_ref)
+
+
+class _Cloud:
+    """A server in a thread of its own."""
+
+    def __init__(self, engine: sa.Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.port = 0
+
+    def start(self) -> None:
+        """Serve on a free port."""
+        self._thread.start()
+        if not self._ready.wait(_WAIT_S):
+            raise TimeoutError("the server did not start")
+
+    def stop(self) -> None:
+        """End the server."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        wakes = Wakes()
+        chore = asyncio.create_task(listen(wakes, conninfo(self._engine)))
+        stores = Stores(PostgresViewLog(self._engine), PostgresTapLog(self._engine))
+        await serve(
+            stores,
+            ServerConfig("127.0.0.1:0", grace_s=0.5),
+            wakes=wakes,
+            clock=self._clock,
+            stop=self._stop,
+            on_ready=self._is_ready,
+        )
+        chore.cancel()
+        await asyncio.gather(chore, return_exceptions=True)
+
+    def _is_ready(self, port: int) -> None:
+        self.port = port
+        self._ready.set()
+
+
+def resync(engine: sa.Engine, count: int, *, clock: Clock) -> Figures:
+    """Fill a view of its own, fetch it whole to a new disk, then change it a little.
+
+    Args:
+        engine: A migrated database; the bench's station is taken away at the end.
+        count: Templates, from 1.
+        clock: The time.
+
+    Returns:
+        The figures.
+
+    Raises:
+        TimeoutError: Something did not come.
+    """
+    views = PostgresViewLog(engine)
+    _take_away(engine)
+    views.admit(EdgeNode(_EDGE, _STATION, bytes(32)), clock.wall())
+    crowd = [PutTemplate(one) for one in templates(count, seed=1, model_id="bench")]
+    began_s = clock.monotonic_s()
+    views.publish((_STATION,), crowd)
+    publish_s = clock.monotonic_s() - began_s
+    cloud = _Cloud(engine, clock)
+    cloud.start()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return _followed(views, cloud.port, Path(folder), (count, publish_s), clock=clock)
+    finally:
+        cloud.stop()
+        _take_away(engine)
+
+
+def _followed(
+    views: PostgresViewLog,
+    port: int,
+    folder: Path,
+    before: tuple[int, float],
+    *,
+    clock: Clock,
+) -> Figures:
+    count, publish_s = before
+    hands = _Hands()
+    replica = SqliteReplica(folder / "gallery.db")
+    follower = GalleryFollower(
+        replica,
+        hands.take,
+        _ignore_lease,
+        config=FollowerConfig(f"127.0.0.1:{port}", _EDGE, _STATION, Space("bench")),
+        clock=clock,
+        draw=lambda: 0.5,
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=follower.run, args=(stop,), daemon=True)
+    last = templates(count, seed=1, model_id="bench")[-1].rider_ref
+    began_s = clock.monotonic_s()
+    thread.start()
+    try:
+        hands.wait_for(last, there=True)
+        resync_s = clock.monotonic_s() - began_s
+        put_ms, drop_ms = [], []
+        for person in templates(_PROBES, seed=2, model_id="bench"):
+            views.publish((_STATION,), (PutTemplate(person),))
+            put_ms.append(_waited_ms(hands, person.rider_ref, clock, there=True))
+            views.publish((_STATION,), (DropTemplate(person.rider_ref),))
+            drop_ms.append(_waited_ms(hands, person.rider_ref, clock, there=False))
+        size = (folder / "gallery.db").stat().st_size
+    finally:
+        stop.set()
+        thread.join()
+        replica.close()
+    return Figures(count, publish_s, resync_s, size, sorted(put_ms), sorted(drop_ms))
+
+
+def _waited_ms(hands: _Hands, rider_ref: UUID, clock: Clock, *, there: bool) -> float:
+    began_s = clock.monotonic_s()
+    hands.wait_for(rider_ref, there=there)
+    return (clock.monotonic_s() - began_s) * 1e3
+
+
+def _take_away(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        for table in (EDGE_NODE, VIEW_ITEM, VIEW_LOG, VIEW):
+            connection.execute(sa.delete(table).where(table.c.station_id == _STATION))
+
+
+def _ignore_lease(lease: Lease, anchor: Anchor | None) -> None:
+    del lease, anchor
