@@ -86,9 +86,11 @@ def _add_pictures(app: FastAPI, doors: NodeDoors) -> None:
 
     @app.get("/lanes/{lane_id}/picture")
     def picture(lane_id: str) -> Response:
-        newest = doors.pictures[lane_id]() if lane_id in doors.pictures else None
-        if newest is None:
+        if lane_id not in doors.pictures:
             raise HTTPException(404, "no picture is shown of this lane")
+        newest = doors.pictures[lane_id]()
+        if newest is None:
+            return Response(status_code=204)  # the camera has given none yet
         return Response(newest, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     @app.post("/lanes/{lane_id}/frame")
