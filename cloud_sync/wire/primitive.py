@@ -32,9 +32,13 @@ def time_of(stamp: Stamp) -> datetime:
     """Return the moment, aware UTC.
 
     Raises:
-        WireBroken: Outside the years 1 to 9999.
+        WireBroken: Outside the years 2 to 9998: nobody behind this may fail to tell the local day,
+            and no honest clock is there.
     """
     try:
-        return stamp.ToDatetime(tzinfo=UTC)
+        moment = stamp.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as problem:
         raise WireBroken("a time out of range") from problem
+    if not 2 <= moment.year <= 9998:
+        raise WireBroken("a time out of range")
+    return moment

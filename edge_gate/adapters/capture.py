@@ -94,7 +94,13 @@ class Capture:
                     break
                 if losses == 0:
                     say(_LOG, "camera_lost", camera=self._name, why=str(error))
-                self._stop.wait(_RETRY_S[min(losses, len(_RETRY_S) - 1)])
+                self._rest(losses)
+                losses += 1
+                continue
+            except Exception:  # noqa: BLE001  # a lane must not go blind for ever by one bad read
+                if losses == 0:
+                    _LOG.exception("camera_failed", extra={"fields": {"camera": self._name}})
+                self._rest(losses)
                 losses += 1
                 continue
             if losses and frame is not None:
@@ -105,6 +111,9 @@ class Capture:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+    def _rest(self, losses: int) -> None:
+        self._stop.wait(_RETRY_S[min(losses, len(_RETRY_S) - 1)])
 
     def _put(self, frame: Frame | None) -> bool:
         """Offer a frame; return False at the end of the source."""

@@ -7,10 +7,13 @@ import threading
 import time
 
 from edge_gate.adapters.opencv import NotAnImage, decode
+from edge_gate.adapters.picture_file import declared_size
 from edge_gate.face import Frame
 
 _BYTES_MAX = 1_000_000
 """Largest picture taken; a 640x480 JPEG at quality 90 has about 100 kB."""
+_PIXELS_MAX = 8_500_000
+"""Most pixels decoded, a 4K camera's: a PNG within the bytes can declare a thousand million."""
 
 
 class PushCamera:
@@ -30,11 +33,14 @@ class PushCamera:
             picture: The file's bytes.
 
         Returns:
-            False if it is too large, no picture, or the camera is closed; then it is dropped.
+            False if it is too large, no JPEG or PNG, or the camera is closed; then it is dropped.
         """
         if len(picture) > _BYTES_MAX:
             return False
         try:
+            wide, high = declared_size(picture)
+            if wide * high > _PIXELS_MAX:
+                return False
             image = decode(picture)
         except NotAnImage:
             return False

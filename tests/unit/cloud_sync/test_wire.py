@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from uuid import UUID
 
@@ -364,6 +365,20 @@ class TestTaps:
         target = request.taps[0] if field in ("seq", "prev_hash") else request.taps[0].tap
         target.ClearField(field)
 
+        with pytest.raises(WireBroken):
+            batch_from_proto(request)
+
+    @pytest.mark.parametrize(
+        ("end", "east"),
+        [(datetime(1, 1, 1, 5, tzinfo=UTC), -6), (datetime(9999, 12, 31, 18, tzinfo=UTC), 8)],
+    )
+    def test_refuses_a_tap_whose_local_day_is_out_of_range(self, end: datetime, east: int) -> None:
+        """A tap at the very end of all times has no local day somewhere, so no price either."""
+        made = replace(tap(0), tap_time=end)
+        request = batch_to_proto(Batch("edge", OUTBOX, (SealedTap(OUTBOX, 1, GENESIS, made, b""),)))
+
+        with pytest.raises(OverflowError):  # control: what such a tap does to a fare
+            end.astimezone(timezone(timedelta(hours=east)))
         with pytest.raises(WireBroken):
             batch_from_proto(request)
 

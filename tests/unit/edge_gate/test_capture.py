@@ -13,7 +13,7 @@ from edge_gate.face import Frame
 class Scripted:
     """A camera that gives what it is told, when it is told."""
 
-    def __init__(self, *acts: Frame | CameraLost | None) -> None:
+    def __init__(self, *acts: Frame | Exception | None) -> None:
         """Take the acts in order; afterwards reads wait until it is closed."""
         self._acts = list(acts)
         self.go = threading.Semaphore(0)
@@ -27,7 +27,7 @@ class Scripted:
             if self.go.acquire(timeout=0.01):
                 break
         act = self._acts.pop(0) if self._acts and not self.closed.is_set() else None
-        if isinstance(act, CameraLost):
+        if isinstance(act, Exception):
             raise act
         return act
 
@@ -94,6 +94,19 @@ class TestCapture:
 
         assert newest is not None
         assert newest.number == 3
+
+    def test_outlives_what_no_adapter_foresaw(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A driver that raises anything at all is logged and read again: the lane is not blind."""
+        camera = Scripted(ValueError("a frame of no known shape"), frame(3))
+        with Capture(camera, name="entry") as capture:
+            for _ in range(2):
+                camera.go.release()
+
+            newest = capture.newest(10.0)
+
+        assert newest is not None
+        assert newest.number == 3
+        assert "camera_failed" in [record.message for record in caplog.records]
 
     def test_tells_the_end_of_a_file(self) -> None:
         """A finite source has ended only when its last frame was taken."""

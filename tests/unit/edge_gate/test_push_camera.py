@@ -34,6 +34,15 @@ class TestPushCamera:
         assert not camera.offer(b"")
         assert not camera.offer(bytes(2_000_000))
 
+    def test_refuses_a_small_file_with_a_huge_picture(self) -> None:
+        """A picture of ten million pixels in 20 kB is refused before it is decoded."""
+        bomb = encode(np.zeros((2_500, 4_001, 3), np.uint8), suffix=".png")
+        camera = PushCamera()
+
+        assert len(bomb) < 100_000
+        assert not camera.offer(bomb)
+        assert camera.offer(encode(np.zeros((1_080, 1_920, 3), np.uint8)))
+
     def test_close_wakes_a_waiting_reader(self) -> None:
         """A reader that waits for a picture ends when the camera is closed."""
         camera = PushCamera()
