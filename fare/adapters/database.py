@@ -48,6 +48,8 @@ def connect(url: str) -> sa.Engine:
         pool_size=5,
         max_overflow=10,
         connect_args={"options": "-c timezone=UTC"},
+        # Errors are logged, and what is sent may be a face, a code key or an access key's hash.
+        hide_parameters=True,
     )
 
 
