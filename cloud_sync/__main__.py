@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog, stations
 from cloud_sync.gallery import PutTemplate
 from cloud_sync.generate import templates
-from cloud_sync.view import EdgeNode
+from cloud_sync.view import EdgeNode, SpaceRefused
 from fare.adapters import database
 from fare.log import say, start_logging
 
@@ -171,7 +171,11 @@ def _fill(chosen: argparse.Namespace, engine: sa.Engine) -> int:
     made = templates(chosen.count, seed=chosen.seed, model_id=chosen.model_id)
     changes = tuple(PutTemplate(template) for template in made)
     new = views.lacking(chosen.station_id, changes)
-    views.publish((chosen.station_id,), new)
+    try:
+        views.publish((chosen.station_id,), new)
+    except (LookupError, SpaceRefused) as problem:
+        print(f"nothing was filled: {problem}", file=sys.stderr)
+        return 1
     seconds = time.monotonic() - began_s
     print(
         f"{len(new)} of {len(changes)} templates were new at {chosen.station_id}, {seconds:.1f} s"
