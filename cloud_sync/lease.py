@@ -45,6 +45,20 @@ class Anchor:
         return self.cloud_time + timedelta(seconds=monotonic_s - self.heard_s)
 
 
+def assumed(lease: Lease, *, wall: datetime, monotonic_s: float) -> Anchor | None:
+    """Return what a node that starts without the cloud measures its lease by, until it hears it.
+
+    Else a wall clock set back later, or one that stands still, would stretch the lease. It is kept
+    in memory only: a wall clock that is wrong at the start must not become the mark.
+
+    Args:
+        lease: What is on disk.
+        wall: The wall clock, aware UTC.
+        monotonic_s: The monotonic clock, seconds.
+    """
+    return Anchor(max(wall, lease.mark), monotonic_s) if lease.mark is not None else None
+
+
 def is_usable(lease: Lease, anchor: Anchor | None, *, wall: datetime, monotonic_s: float) -> bool:
     """Return whether the gallery may be used now.
 

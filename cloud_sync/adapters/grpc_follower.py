@@ -20,7 +20,7 @@ from cloud_sync.clock import Clock
 from cloud_sync.content import Space
 from cloud_sync.follow import Follower
 from cloud_sync.gallery import Delta
-from cloud_sync.lease import Anchor, Lease
+from cloud_sync.lease import Anchor, Lease, assumed
 from cloud_sync.messages import Snapshot
 from cloud_sync.replica import Holding, Replica, ReplicaFailed, SnapshotRefused, WrongRevision
 from cloud_sync.wire import WireBroken, request_to_proto, response_from_proto
@@ -74,7 +74,7 @@ class GalleryFollower:
             on_changes: Called with what the replica holds at the start and after a snapshot, and
                 with each delta; the acknowledgement goes out when it returns, so a deletion that
                 is acknowledged is in force.
-            on_lease: Called with the lease on disk and the cloud's time as heard, if any.
+            on_lease: Called with the lease on disk and the cloud's time, assumed until it is heard.
             config: Whose view, and where.
             clock: The time.
             draw: Returns a random number in [0, 1).
@@ -96,7 +96,9 @@ class GalleryFollower:
             stop: Ends the loop within a second.
         """
         self._on_changes(self._replica.load())
-        self._on_lease(self._replica.standing().lease, None)
+        lease = self._replica.standing().lease
+        began = assumed(lease, wall=self._clock.wall(), monotonic_s=self._clock.monotonic_s())
+        self._on_lease(lease, self._anchor or began)
         failures = 0
         while not stop.is_set():
             began_s = self._clock.monotonic_s()
