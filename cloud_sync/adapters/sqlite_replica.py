@@ -7,13 +7,15 @@ ROWID table take 234 MB and 5.6 s, here 56 MB with 16 KiB pages (reference/relia
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import apsw
 
+from cloud_sync.adapters.disk import Disk
 from cloud_sync.content import (
     TemplateRefused,
     content_hash,
@@ -72,23 +74,40 @@ _CORRUPT = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class ReplicaConfig:
+    """How the file is written."""
+
+    synchronous: Literal["FULL", "NORMAL"] = "FULL"
+    """FULL: what is acknowledged to the cloud is on the disk. NORMAL is the power-cut test's
+    control."""
+    vfs: str = ""
+    """The SQLite VFS; empty for the usual one."""
+
+
 class SqliteReplica:
     """A replica in one file, with a second one while a snapshot arrives; one connection each."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, *, config: ReplicaConfig | None = None, disk: Disk | None = None
+    ) -> None:
         """Open the file, or make it; a corrupt one is dropped.
 
         Args:
             path: The gallery file; its folder exists.
+            config: How it is written; the default if None.
+            disk: File names; the plain disk if None.
 
         Raises:
             ReplicaFailed: It cannot be opened, or another process holds it.
         """
         self._path = path
         self._staging_path = path.with_name(path.name + ".next")
+        self._config = config or ReplicaConfig()
+        self._disk = disk or Disk()
         with _translated():
-            self._file = self._opened(path, synchronous="FULL")
-            _sync_folder(path.parent)
+            self._file = self._opened(path, synchronous=self._config.synchronous)
+            self._disk.sync_folder(path.parent)
             self._staging: apsw.Connection | None = None
             if self._staging_path.exists():
                 self._staging = self._opened(self._staging_path, synchronous="NORMAL")
@@ -172,21 +191,17 @@ class SqliteReplica:
                 self._drop_staging()
                 raise
             lease = self._file.execute("SELECT lease_until, mark FROM standing").fetchall()[0]
-            with staging:
-                staging.execute("DELETE FROM staged_hash")
-                staging.execute(
-                    "UPDATE standing SET lease_until = ?, mark = ?, root_hash = x'', chunks = 0",
-                    lease,
-                )
+            staging.execute("UPDATE standing SET lease_until = ?, mark = ?", lease)
             staging.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             staging.close()
             self._staging = None
             self._file.close()
             try:
-                self._staging_path.replace(self._path)
-                _sync_folder(self._path.parent)
+                self._disk.rename(self._staging_path, self._path)
+                self._disk.sync_folder(self._path.parent)
             finally:
-                self._file = self._opened(self._path, synchronous="FULL")
+                self._file = self._opened(self._path, synchronous=self._config.synchronous)
+            self._file.execute("DELETE FROM staged_hash")
 
     def renew_lease(self, until: datetime, mark: datetime) -> None:
         """Note a lease; the mark never goes back."""
@@ -252,23 +267,27 @@ class SqliteReplica:
 
     def _opened(self, path: Path, *, synchronous: str) -> apsw.Connection:
         try:
-            return _open(path, synchronous=synchronous)
+            return _open(path, synchronous=synchronous, vfs=self._config.vfs)
         except _CORRUPT:
-            _remove(path)
-            return _open(path, synchronous=synchronous)
+            self._remove(path)
+            return _open(path, synchronous=synchronous, vfs=self._config.vfs)
 
     def _drop_file(self) -> None:
         """Throw a corrupt file away; the next hello then asks for a snapshot."""
         with _translated():
             self._file.close()
-            _remove(self._path)
-            self._file = _open(self._path, synchronous="FULL")
+            self._remove(self._path)
+            self._file = self._opened(self._path, synchronous=self._config.synchronous)
 
     def _drop_staging(self) -> None:
         if self._staging is not None:
             self._staging.close()
             self._staging = None
-        _remove(self._staging_path)
+        self._remove(self._staging_path)
+
+    def _remove(self, path: Path) -> None:
+        for end in ("-wal", "-shm", "-journal", ""):
+            self._disk.remove(path.with_name(path.name + end))
 
     def _scrub(self) -> None:
         """Take dropped templates out of the WAL too; secure_delete has zeroed them in the file."""
@@ -276,9 +295,9 @@ class SqliteReplica:
             self._file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _open(path: Path, *, synchronous: str) -> apsw.Connection:
+def _open(path: Path, *, synchronous: str, vfs: str) -> apsw.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite alone would make it 0644
-    connection = apsw.Connection(str(path))
+    connection = apsw.Connection(str(path), vfs=vfs or None)
     try:
         # Exclusive: one writer a file, and no -shm beside it.
         connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
@@ -359,19 +378,6 @@ def _micros(moment: datetime | None) -> int | None:
 
 def _moment(micros: int | None) -> datetime | None:
     return None if micros is None else _UNIX + timedelta(microseconds=micros)
-
-
-def _remove(path: Path) -> None:
-    for end in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + end).unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager
