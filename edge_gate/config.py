@@ -52,6 +52,9 @@ class StationConfig:
     """Address of the sync service, HOST:PORT; empty runs without a cloud."""
     listen: str = "127.0.0.1:8080"
     """Where the node's own pages are served, HOST:PORT."""
+    listen_names: tuple[str, ...] = ()
+    """Host names under which those pages may be asked for, beside addresses and localhost; any
+    other name is another site's that was made to point here."""
     name: str = ""
     """The station's name for people; the id if empty."""
     model_pack: str = "open"

@@ -16,6 +16,7 @@ from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
 from cloud_sync.clock import Clock
 from cloud_sync.gallery import Delta, PutKey, PutTemplate
+from cloud_sync.lease import assumed
 from cloud_sync.replica import Holding
 from cloud_sync.signing import NodeKey
 from edge_gate.adapters import sight
@@ -197,7 +198,9 @@ class Node:
         config, given = self._config, self._given
         if not config.cloud:
             self._take(self._replica.load())
-            self._holdings.renew(self._replica.standing().lease, None)
+            lease, clock = self._replica.standing().lease, given.clock
+            began = assumed(lease, wall=clock.wall(), monotonic_s=clock.monotonic_s())
+            self._holdings.renew(lease, began)
             return ()
         follower = GalleryFollower(
             self._replica,
@@ -240,6 +243,7 @@ class Node:
             offers={name: camera.offer for name, camera in self._pushed.items()}
             if self._config.accept_push
             else {},
+            names=frozenset(name.lower() for name in self._config.listen_names),
         )
 
     def _pictures(self) -> Mapping[str, Callable[[], bytes | None]]:

@@ -10,16 +10,20 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 
 from edge_gate.status import LaneStatus, StationStatus, lane_by_id
 from fare.pages import dress
 
 _TEMPLATES = Path(__file__).parent / "pages" / "templates"
+FRAME_BYTES_MAX = 1_000_000
+"""Largest picture taken from a browser; a 640x480 JPEG at quality 90 has about 100 kB."""
 _EVERY_S = 0.1
 """How often a stream looks for something new, seconds: a screen that lags by more is felt."""
 _ALIVE_S = 10.0
@@ -37,11 +41,23 @@ class NodeDoors:
     """Lane to its newest picture as JPEG; empty where pictures are not shown."""
     offers: Mapping[str, Callable[[bytes], bool]] = field(default_factory=dict)
     """Lane to a camera that takes pictures from a browser; empty where none does."""
+    names: frozenset[str] = frozenset()
+    """Host names under which the pages may be asked for, beside addresses and localhost."""
 
 
 def make_app(doors: NodeDoors) -> FastAPI:
     """Return the node's web application."""
-    app = FastAPI(title="Gateline station", docs_url=None, redoc_url=None, openapi_url=None)
+
+    def own_page(request: Request) -> None:
+        _only_own_pages(request, doors.names)
+
+    app = FastAPI(
+        title="Gateline station",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(own_page)],
+    )
     templates = dress(app, _TEMPLATES)
 
     @app.get("/", response_class=HTMLResponse)
@@ -97,9 +113,51 @@ def _add_pictures(app: FastAPI, doors: NodeDoors) -> None:
     async def frame(request: Request, lane_id: str) -> Response:
         if lane_id not in doors.offers:
             raise HTTPException(404, "this lane takes no pictures from a browser")
-        content = await request.body()
+        content = await _bounded(request)
         taken = await asyncio.to_thread(doors.offers[lane_id], content)
         return Response(status_code=204 if taken else 422)
+
+
+async def _bounded(request: Request) -> bytes:
+    """Return the body; nothing past the limit is collected.
+
+    Raises:
+        HTTPException: 413.
+    """
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > FRAME_BYTES_MAX:
+            raise HTTPException(413, "the picture is too large")
+    return bytes(content)
+
+
+def _only_own_pages(request: Request, names: frozenset[str]) -> None:
+    """Refuse what a page of another site asks for with the browser of somebody near the node.
+
+    A foreign name that is made to point here (DNS rebinding) would make that page our own, so only
+    addresses and known names are answered; and a browser names the origin of each change.
+
+    Raises:
+        HTTPException: 421 for a name that is not ours, 403 for a change from elsewhere.
+    """
+    name = (request.url.hostname or "").lower()
+    if name not in names | {"localhost"} and not _is_address(name):
+        raise HTTPException(421, "this station does not go by that name")
+    if request.method in ("GET", "HEAD"):
+        return
+    origin = request.headers.get("origin")
+    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    if foreign or request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        raise HTTPException(403, "this request comes from another site")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _lane(status: StationStatus, lane_id: str) -> LaneStatus:
