@@ -4,7 +4,6 @@ import argparse
 import logging
 import os
 import secrets
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from pathlib import Path
 from uuid import UUID
 
 import sqlalchemy as sa
-from fastapi import FastAPI
 
 from cloud_sync.adapters import postgres as cloud
 from cloud_sync.adapters.publish import publish, stations
@@ -138,6 +136,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from enroll.purse import Purse
     from enroll.web.app import build
     from enroll.web.desk import Desk
+    from fare.adapters import serving
     from fare.adapters.postgres import PostgresStore
     from fare.adapters.statements import PostgresStatements
     from fare.city import shipped
@@ -162,7 +161,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         greeter = threading.Thread(target=_greet, args=(enrollment.store, ended), name="greeter")
         greeter.start()
         try:
-            _run(build(desk), arguments.listen)
+            # A photo that is being judged is judged to the end.
+            serving.serve(build(desk), arguments.listen, grace_s=5)
         finally:
             ended.set()
             greeter.join()
@@ -180,32 +180,6 @@ def _greet(store: RiderStore, ended: threading.Event) -> None:
             continue
         for station in joined:
             say(_LOG, "station_filled", station=station)
-
-
-def _run(app: FastAPI, listen: str) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    import uvicorn
-
-    class _Server(uvicorn.Server):
-        async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-            await super().startup(sockets)  # type: ignore[arg-type]
-            if self.started:
-                say(_LOG, "ready", listen=listen)
-
-    host, _, port = listen.rpartition(":")
-    # Access lines would hold riders' references, so there are none.
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=int(port),
-        log_config=None,
-        access_log=False,
-    )
-    config.timeout_graceful_shutdown = 5
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn ends well on both, and then raises them once more for whoever was here before.
-        signal.signal(number, lambda *_: None)
-    _Server(config).run()
 
 
 if __name__ == "__main__":

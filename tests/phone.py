@@ -14,7 +14,8 @@ from cloud_sync.adapters import postgres as cloud
 from edge_gate.face import Image
 from enroll.web.app import build
 from enroll.web.desk import Desk
-from tests.riders import png, serving
+from tests.riders import png
+from tests.served import served
 
 FACE = ("collect", "store", "send", "pay")
 """What riding by face needs, as the API names it."""
@@ -23,7 +24,7 @@ FACE = ("collect", "store", "send", "pay")
 @contextmanager
 def browser(office: Desk) -> Iterator[httpx.Client]:
     """Serve a counter and give a client of it."""
-    with serving(build(office)) as address, httpx.Client(base_url=address, timeout=30) as client:
+    with served(build(office)) as address, httpx.Client(base_url=address, timeout=30) as client:
         yield client
 
 

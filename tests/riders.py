@@ -1,9 +1,6 @@
 """A rider app for tests: real photos, the real eye where installed, a clock turned by hand."""
 
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -13,8 +10,6 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-import uvicorn
-from fastapi import FastAPI
 
 from edge_gate.adapters import opencv
 from edge_gate.adapters.pack import open_eye
@@ -125,20 +120,6 @@ class Office:
         found = self.store.find(ref)
         assert found is not None
         return found
-
-
-@contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    """Serve an application on a free port of this machine and give its address."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            yield "http://{}:{}".format(*listener.getsockname())
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 def desk(store: RiderStore, *, clock: Clock | None = None, judge: Assessor | None = None) -> Desk:

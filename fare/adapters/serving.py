@@ -17,15 +17,17 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        say(_LOG, "ready", listen=f"{self.config.host}:{self.config.port}")
+        if self.started:
+            say(_LOG, "ready", listen=f"{self.config.host}:{self.config.port}")
 
 
-def serve(app: FastAPI, listen: str) -> None:
+def serve(app: FastAPI, listen: str, *, grace_s: int = 2) -> None:
     """Serve an application until SIGTERM or SIGINT.
 
     Args:
         app: The application.
         listen: `host:port`.
+        grace_s: How long answers under way, and streams, may still last at the end.
     """
     # The server raises the signal again when it is done; without a handler that would look like a
     # crash to whoever waits for the exit status.
@@ -37,6 +39,7 @@ def serve(app: FastAPI, listen: str) -> None:
         host=host,
         port=int(port),
         log_config=None,
-        timeout_graceful_shutdown=2,  # seconds for open answers, e.g. of a silent card
+        access_log=False,  # an address may hold a rider's reference
+        timeout_graceful_shutdown=grace_s,
     )
     _Server(config).run()

@@ -1,6 +1,5 @@
 """What every payment gateway promises: at most once per id, and silence told as Unknown."""
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,6 @@ from uuid import UUID
 
 import httpx
 import pytest
-import uvicorn
 
 from fare.adapters.bank import BankBook, BankConfig, MovementConflict, create_app
 from fare.adapters.gateway import HttpGateway
@@ -17,6 +15,7 @@ from fare.adapters.script import Movement
 from fare.charge import Kind
 from fare.money import Money
 from fare.payment import Declined, NotFound, Paid, PaymentGateway, Unknown
+from tests.served import served
 
 ONE, TWO, THREE = UUID(int=1), UUID(int=2), UUID(int=3)
 FARE = Money(600)
@@ -43,18 +42,10 @@ def bank(request: pytest.FixtureRequest) -> Iterator[Bank]:
         return
     book = BankBook(request.getfixturevalue("tmp_path") / "bank.sqlite")
     app = create_app(book, BankConfig(silence_s=1.0, slow_s=0.05))
-    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    gateway = HttpGateway(f"http://127.0.0.1:{port}", timeout_s=0.3)
-    yield Bank(gateway, book.statement)
-    gateway.close()
-    server.should_exit = True
-    thread.join()
+    with served(app) as url:
+        gateway = HttpGateway(url, timeout_s=0.3)
+        yield Bank(gateway, book.statement)
+        gateway.close()
     book.close()
 
 

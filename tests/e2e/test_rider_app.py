@@ -26,7 +26,8 @@ from enroll.code import published
 from enroll.web.app import build
 from enroll.web.desk import Desk
 from tests.people import group, portraits
-from tests.riders import MONDAY, assessor, desk, png, serving
+from tests.riders import MONDAY, assessor, desk, png
+from tests.served import served
 
 PHONE = ViewportSize(width=390, height=844)
 DESKTOP = ViewportSize(width=1280, height=800)
@@ -96,7 +97,7 @@ def page(request: pytest.FixtureRequest, browser: Browser, office: Desk) -> Iter
         if message.type == "error" and "422" not in message.text:
             problems.append(message.text)
 
-    with serving(build(office)) as address:
+    with served(build(office)) as address:
         context = browser.new_context(viewport=request.param, base_url=address)
         opened = context.new_page()
         opened.set_default_timeout(10_000)
@@ -174,7 +175,7 @@ class TestRiderApp:
 
     def test_code_refreshes_itself(self, browser: Browser, office: Desk) -> None:
         """Before the shown code runs out another one takes its place without a touch."""
-        with serving(build(office)) as address:
+        with served(build(office)) as address:
             context = browser.new_context(viewport=PHONE, base_url=address)
             page = context.new_page()
             page.clock.install()

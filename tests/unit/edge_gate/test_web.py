@@ -1,9 +1,6 @@
 """The node's pages."""
 
 import json
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,8 +10,6 @@ from uuid import UUID
 
 import httpx
 import pytest
-import uvicorn
-from fastapi import FastAPI
 
 from edge_gate.answer import Answer
 from edge_gate.barrier import State
@@ -25,6 +20,7 @@ from edge_gate.status import Decision, GalleryStatus, LaneStatus, StationStatus
 from edge_gate.watch import CameraState
 from edge_gate.web import NodeDoors, make_app, plain
 from fare.tap import Medium
+from tests.served import served
 
 
 class Node:
@@ -65,23 +61,8 @@ class Node:
                 return content.startswith(b"jpeg")
 
             doors = replace(doors, pictures=pictures, offers={"entry": offer})
-        with _served(make_app(doors)) as url, httpx.Client(base_url=url) as client:
+        with served(make_app(doors)) as url, httpx.Client(base_url=url) as client:
             yield client
-
-
-@contextmanager
-def _served(app: FastAPI) -> Iterator[str]:
-    """Serve an application on a free port until the test is over."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.005)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture

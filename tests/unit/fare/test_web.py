@@ -1,10 +1,7 @@
 """The back office over real HTTP, on books that the worker's own steps have made in memory."""
 
-import asyncio
 import json
 import re
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +10,6 @@ from uuid import UUID
 
 import httpx
 import pytest
-import uvicorn
 
 from fare.account import BankCard, TopUp, open_account, top_up
 from fare.adapters.memory import MemoryStore, MemoryTapFeed
@@ -27,6 +23,7 @@ from fare.store import StoreFailed
 from fare.tap import Direction, Medium, Tap
 from fare.web import WebRules, create_app
 from fare.work import WorkRules, ask_one, send_one, settle_flagged, take_in
+from tests.served import served as serving
 
 _CITY = shipped()
 _MORNING = datetime(2026, 5, 4, 0, 30, tzinfo=UTC)  # 08:30 in Xi'an
@@ -136,18 +133,8 @@ def served() -> Iterator[Served]:
     """Serve an empty town's back office on a free port."""
     town = Town()
     app = create_app(town.statements, _CITY, WebRules(poll_s=0.02, quiet_s=0.2))
-    config = uvicorn.Config(
-        app, port=0, log_config=None, timeout_graceful_shutdown=0, ws="none", lifespan="off"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield Served(town, f"http://127.0.0.1:{port}")
-    server.should_exit = True
-    thread.join()
+    with serving(app) as url:
+        yield Served(town, url)
 
 
 class TestOverview:
