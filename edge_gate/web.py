@@ -13,7 +13,6 @@ from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
@@ -141,13 +140,15 @@ def _only_own_pages(request: Request, names: frozenset[str]) -> None:
     Raises:
         HTTPException: 421 for a name that is not ours, 403 for a change from elsewhere.
     """
-    name = (request.url.hostname or "").lower()
+    host = request.headers.get("host", "")
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+    name = name.strip("[]").lower()
     if name not in names | {"localhost"} and not _is_address(name):
         raise HTTPException(421, "this station does not go by that name")
     if request.method in ("GET", "HEAD"):
         return
     origin = request.headers.get("origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    foreign = origin is not None and origin.partition("://")[2] != host
     if foreign or request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         raise HTTPException(403, "this request comes from another site")
 

@@ -36,7 +36,7 @@ class _Form(BaseModel):
 class NewRider(_Form):
     """Sign-up; nothing more is asked for."""
 
-    name: Annotated[str, Field(max_length=80)] = ""
+    name: Annotated[str, Field(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
     minor: bool = False
 
 

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from enroll.store import StoreFailed
 from enroll.web import api, pages
 from enroll.web.desk import Desk
-from enroll.web.guard import HEADERS, own_origin, visitor
+from enroll.web.guard import HEADERS, BoundedBodies, own_origin, visitor
 from fare.log import say
 from fare.pages import dress
 from fare.store import StoreFailed as PurseFailed
@@ -42,6 +42,7 @@ def build(desk: Desk) -> FastAPI:
     app.include_router(api.router)
     app.include_router(api.mine)
     app.include_router(pages.router)
+    app.add_middleware(BoundedBodies)
     app.middleware("http")(_with_headers)
     app.add_exception_handler(AnyHTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _malformed)

@@ -1,10 +1,10 @@
 """Who is asking, and is it really their own page: access keys, cookies, origins, headers."""
 
 from typing import Annotated
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import Depends, HTTPException, Request, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from enroll import session
 from enroll.store import Dossier
@@ -24,6 +24,33 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 """Sent with every page and answer; the stylesheet and scripts may be cached."""
+BODY_BYTES_MAX = 65_536
+"""Largest body of a request that is no photo; the longest honest one has some hundred bytes."""
+
+
+class BoundedBodies:
+    """Ends a request whose body is too large before it fills the memory.
+
+    Photos have a limit of their own (see `upload`), which needs no memory either.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand on a request; its body fails with 413 at the limit."""
+        is_photo = scope.get("path", "").endswith(("/photos", "/photos/glance"))
+        left = BODY_BYTES_MAX
+
+        async def bounded() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise HTTPException(413, "This request is too large.")
+            return message
+
+        await self._app(scope, receive if is_photo else bounded, send)
 
 
 def desk(request: Request) -> Desk:
@@ -48,7 +75,7 @@ def own_origin(request: Request) -> None:
         by_cookie = COOKIE in request.cookies and "authorization" not in request.headers
         if by_cookie and request.headers.get("sec-fetch-site") not in ("same-origin", "none"):
             raise HTTPException(403, "This request names no origin.")
-    elif urlsplit(origin).netloc != request.headers.get("host"):
+    elif origin.partition("://")[2] != request.headers.get("host"):
         raise HTTPException(403, "This request comes from another site.")
 
 

@@ -73,6 +73,7 @@ class TestForeignPages:
         [
             {"Origin": "https://evil.example"},
             {"Origin": "null"},
+            {"Origin": "http://[::1"},
             {"Origin": "http://127.0.0.1:9999"},  # another program of this machine
             {"Sec-Fetch-Site": "cross-site"},
             {"Sec-Fetch-Site": "same-site"},
@@ -88,6 +89,13 @@ class TestForeignPages:
     def test_sees_nothing_under_a_name_of_its_own(self, station: Station, path: str) -> None:
         """A name that is made to point at the node (DNS rebinding) opens none of its pages."""
         assert station.ask("GET", path, headers={"Host": "evil.example"}) == 421
+
+    @pytest.mark.parametrize(
+        "host", ["", "[::1", "localhost.evil.example", "127.0.0.1.evil.example"]
+    )
+    def test_a_broken_or_disguised_name_is_none(self, station: Station, host: str) -> None:
+        """What only looks like the node's address is another site's name."""
+        assert station.ask("GET", "/status.json", headers={"Host": host}) == 421
 
     def test_changes_nothing_under_a_name_of_its_own(self, station: Station) -> None:
         """There the origin equals the host, so only the name tells."""

@@ -1,0 +1,70 @@
+"""What strangers may send before anybody knows them."""
+
+import asyncio
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from enroll.web.guard import BODY_BYTES_MAX, BoundedBodies
+
+
+def endless(parts: int) -> Iterator[bytes]:
+    """Yield a JSON text that does not end, without saying its length."""
+    yield b'{"name":"'
+    for _ in range(parts):
+        yield b"a" * 65_536
+
+
+class TestBodies:
+    """The size of a request that is no photo."""
+
+    def test_a_body_without_end_is_refused(self, web: httpx.Client) -> None:
+        """A sign-up of many megabytes is answered 413 instead of being collected in memory."""
+        answer = web.post(
+            "/api/riders", content=endless(200), headers={"Content-Type": "application/json"}
+        )
+
+        assert answer.status_code == 413
+        assert web.get("/api/consents").status_code == 200
+
+    def test_no_more_than_the_limit_is_read(self) -> None:
+        """The application behind gets an error at the limit, and asks for nothing more."""
+        asked = 0
+
+        async def receive() -> Message:
+            nonlocal asked
+            asked += 1
+            return {"type": "http.request", "body": bytes(BODY_BYTES_MAX // 4), "more_body": True}
+
+        async def collect(scope: Scope, receive: Receive, send: Send) -> None:
+            del scope, send
+            while (await receive()).get("more_body"):
+                assert asked < 100
+
+        async def send(message: Message) -> None:
+            del message
+
+        scope: Scope = {"type": "http", "path": "/api/riders"}
+        with pytest.raises(Exception, match="413"):
+            asyncio.run(BoundedBodies(collect)(scope, receive, send))
+        assert asked == 5
+
+
+class TestOddWords:
+    """Text that no database takes and headers that no browser sends."""
+
+    @pytest.mark.parametrize("name", ["a\0b", "a\nb", "\x7f"])
+    def test_a_name_of_control_characters_is_malformed(self, web: httpx.Client, name: str) -> None:
+        """The rider is told what is wrong; it is no failure of ours."""
+        assert web.post("/api/riders", json={"name": name}).status_code == 422
+
+    def test_a_name_in_any_script_is_fine(self, web: httpx.Client) -> None:
+        """Letters, spaces and signs of any language pass."""
+        assert web.post("/api/riders", json={"name": "李 Zoë-Ån O'Neil"}).status_code == 201
+
+    @pytest.mark.parametrize("origin", ["http://[::1", "null", "", "://"])
+    def test_a_broken_origin_is_another_site(self, web: httpx.Client, origin: str) -> None:
+        """An origin that cannot be read is refused, not stumbled over."""
+        assert web.post("/api/riders", json={}, headers={"Origin": origin}).status_code == 403
