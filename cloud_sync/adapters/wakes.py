@@ -25,6 +25,11 @@ class Wakes:
         self.is_ended = False
         """Whether the server stops: every sleeper was woken for the last time."""
 
+    @property
+    def stations(self) -> frozenset[str]:
+        """The stations that somebody follows now."""
+        return frozenset(self._sleepers)
+
     @contextlib.contextmanager
     def subscribed(self, station_id: str, wake: Callable[[], None]) -> Iterator[None]:
         """Have `wake` called whenever the station's view may have changed.
@@ -38,6 +43,8 @@ class Wakes:
             yield
         finally:
             self._sleepers[station_id].discard(wake)
+            if not self._sleepers[station_id]:
+                del self._sleepers[station_id]  # a stranger may name any station
 
     def wake(self, station_id: str) -> None:
         """Wake the streams of a station."""
