@@ -142,7 +142,8 @@ def choose(form: Choice, rider: Owner, desk: TheDesk) -> Response:
 async def add_photo(rider: Owner, desk: TheDesk, request: Request) -> Response:
     """Judge one photo: 201 when taken, 200 when known already, 422 with advice when refused."""
     data = await upload.photo(request, bytes_max=desk.upload_bytes_max)
-    return await run_in_threadpool(_take, desk, rider.rider.ref, data)
+    async with desk.judging:
+        return await run_in_threadpool(_take, desk, rider.rider.ref, data)
 
 
 def _take(desk: Desk, ref: UUID, data: bytes | None) -> Response:
@@ -173,7 +174,8 @@ async def glance(rider: Owner, desk: TheDesk, request: Request) -> Answer:
     if data is None:
         outcome: Refused | None = Refused(Refusal.TOO_LARGE)
     else:
-        outcome = await run_in_threadpool(desk.assess.glance, data)
+        async with desk.judging:
+            outcome = await run_in_threadpool(desk.assess.glance, data)
     if outcome is None:
         return {"good": True, "message": "Good. Take the photo."}
     return {"good": False, **answers.refused(outcome)}

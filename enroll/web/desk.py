@@ -1,7 +1,8 @@
 """What the web side is given: use cases, judges, clock and randomness, in one place."""
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -10,6 +11,9 @@ from enroll.enrollment import Enrollment
 from enroll.photo import Assessor
 from enroll.purse import Purse
 from enroll.store import IssuerSecret
+
+JUDGED_AT_ONCE = 4
+"""Photos that are decoded and judged at one time; the largest takes 180 MB meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,11 @@ class Desk:
     """That many fresh random bytes."""
     upload_bytes_max: int = 12_000_000
     """Largest photo file; a phone's 50 megapixels as JPEG stay below, bytes."""
+
+    judging: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(JUDGED_AT_ONCE), repr=False, compare=False
+    )
+    """Whoever judges a photo holds a place of it."""
 
     def new_id(self) -> UUID:
         """Return a random id (UUIDv4)."""

@@ -1,13 +1,22 @@
 """What strangers may send before anybody knows them."""
 
 import asyncio
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import httpx
+import numpy as np
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from edge_gate.face import Face, Image
+from enroll.web.desk import JUDGED_AT_ONCE, Desk
 from enroll.web.guard import BODY_BYTES_MAX, BoundedBodies
+from tests.phone import Phone, browser
+from tests.riders import assessor, png
 
 
 def endless(parts: int) -> Iterator[bytes]:
@@ -50,6 +59,51 @@ class TestBodies:
         with pytest.raises(Exception, match="413"):
             asyncio.run(BoundedBodies(collect)(scope, receive, send))
         assert asked == 5
+
+
+class Slow:
+    """A detector that notes how many pictures it is shown at once."""
+
+    model_id = "slow"
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._now = 0
+        self.most = 0
+
+    def detect(self, image: Image) -> tuple[Face, ...]:
+        """Find nobody, after a while."""
+        del image
+        with self._guard:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        time.sleep(0.05)
+        with self._guard:
+            self._now -= 1
+        return ()
+
+
+class TestManyPhotos:
+    """Photos that come all at once."""
+
+    def test_few_pictures_are_decoded_at_once(self, office: Desk) -> None:
+        """Twelve riders upload together: a large picture takes 180 MB, so the others wait."""
+        slow = Slow()
+        judge = assessor()
+        office = replace(office, assess=replace(judge, eye=replace(judge.eye, detector=slow)))
+        with browser(office) as web:
+            rider = Phone(web, "Robin", "collect", "store")
+            picture = png(np.full((64, 64, 3), 128, np.uint8))
+
+            def glance(_: int) -> int:
+                files = {"photo": ("me.png", picture, "image/png")}
+                return rider.ask("POST", "/photos/glance", files=files).status_code
+
+            with ThreadPoolExecutor(12) as pool:
+                statuses = list(pool.map(glance, range(12)))
+
+        assert statuses == [200] * 12
+        assert 1 <= slow.most <= JUDGED_AT_ONCE
 
 
 class TestOddWords:
