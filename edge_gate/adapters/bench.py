@@ -1,8 +1,9 @@
 """The command `bench`: what this machine makes of a lane, against goals and against a rival.
 
 Everything runs on one core, models and search included. Passengers are real faces of a sample
-photo, walked up by the scene camera; their frames are composed beforehand, and come at 15 a
-second to a pipeline that takes its real time (`edge_gate.bench`). Taps go to a real outbox.
+photo, those who look into its camera, walked up by the scene camera. Their frames are composed
+beforehand and come at 15 a second to a pipeline that takes its real time (`edge_gate.bench`).
+Taps go to a real outbox.
 """
 
 import os
@@ -20,7 +21,7 @@ from cloud_sync.gallery import PutTemplate, Template
 from cloud_sync.generate import templates
 from cloud_sync.lease import Lease
 from cloud_sync.signing import NodeKey
-from edge_gate.adapters.bench_faces import FPS, film, sample_people, stage
+from edge_gate.adapters.bench_faces import FPS, faces_camera, film, sample_people, stage
 from edge_gate.adapters.bench_rival import Rival, face_analysis
 from edge_gate.adapters.bench_search import compare
 from edge_gate.adapters.faiss_gallery import FaissGallery
@@ -111,6 +112,7 @@ def _passengers(
     rival = Rival(face_analysis(wide.detector, eye.embedder), known, threshold)
     holdings = _holdings(space, known, threshold)
     names = list(people)
+    facing = [name for name, (_, face) in people.items() if faces_camera(face)]
     good = True
     with stage({name: photo for name, (photo, _) in people.items()}) as photos:
         for crowd, title in ((0, "alone"), (5, "with five others in view")):
@@ -118,7 +120,7 @@ def _passengers(
             lane = _lane(eye, holdings, clock, folder / f"{crowd}.db")
             ours, theirs = Walks(), Walks()
             for seed in range(6 if options.quick else 30):
-                name = names[seed % len(names)]
+                name = facing[seed % len(facing)]
                 others = [other for other in names if other != name][:crowd]
                 images = film(photos, name, others, seed=seed, eye=eye)
                 walk(lane, images, clock, noon=NOON, fps=FPS, into=ours)

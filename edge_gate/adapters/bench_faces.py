@@ -10,6 +10,7 @@ from edge_gate.adapters.opencv import decode, encode
 from edge_gate.adapters.scene_camera import SceneCamera
 from edge_gate.eye import Eye
 from edge_gate.face import Face, Image
+from edge_gate.pose import yaw_degrees
 
 FPS = 15.0
 _ACTOR = """
@@ -44,6 +45,15 @@ def sample_people(eye: Eye) -> dict[str, tuple[Image, Face]]:
         if found:
             people[f"person{number}"] = (portrait, found[0])
     return people
+
+
+def faces_camera(face: Face) -> bool:
+    """Tell whether somebody looks into the camera; who does not is no passenger to time.
+
+    The gate waits for people to face it, so a portrait that looks aside would measure the
+    portrait. 20 degrees leave the walk's own swing of the head inside the gate's 30.
+    """
+    return abs(yaw_degrees(face.landmarks)) <= 20
 
 
 @contextmanager

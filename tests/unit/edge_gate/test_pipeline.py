@@ -12,6 +12,7 @@ from edge_gate.adapters.memory_eye import MemoryEye, Person, look_of
 from edge_gate.adapters.memory_turnstile import MemoryTurnstile
 from edge_gate.adapters.sim_turnstile import NoShow, SimTurnstile
 from edge_gate.barrier import State
+from edge_gate.face import Frame
 from edge_gate.face_path import FaceConfig
 from edge_gate.intent import IntentConfig
 from edge_gate.pipeline import LaneConfig
@@ -357,6 +358,31 @@ class TestAlwaysAnotherWay:
 
         assert scene.lane.answers[-1].rider_ref == UUID(int=BELA)
         assert scene.eye.embedded[seen:] == [BELA, BELA]
+
+    def test_a_code_camera_of_its_own_outlives_the_face_camera(self, scene: Scene) -> None:
+        """With the face camera lost, codes are read from the frames of the other camera."""
+        scene.play(1)
+        scene.lane.play(2, lambda _: None)
+        scene.reader.shown = (scene.lane.code(77),)
+        frame = Frame(scene.eye.show(), 1, scene.lane.now_s)
+
+        answers = scene.lane.pipeline.step(
+            None, scene.lane.moment, code_frame=frame, own_code_camera=True
+        )
+
+        assert scene.lane.pipeline.view.shut is DenyReason.CAMERA_LOST
+        assert reasons(answers) == ["code"]
+
+    def test_with_a_code_camera_of_its_own_the_face_camera_reads_no_codes(
+        self, scene: Scene
+    ) -> None:
+        """A lane with two cameras spends no time on codes in the face camera's frames."""
+        scene.reader.shown = (scene.lane.code(77),)
+        frame = Frame(scene.eye.show(), 1, scene.lane.now_s)
+
+        answers = scene.lane.pipeline.step(frame, scene.lane.moment, own_code_camera=True)
+
+        assert answers == ()
 
     def test_barrier_fault(self, noon: datetime) -> None:
         """A turnstile that does not answer refuses everybody and says so."""
