@@ -165,7 +165,7 @@ PASSENGERS = (
             ),
         ),
         face=False,
-        after="Robin",
+        after="Eileen",
     ),
 )
 """Everybody, in the order in which they set out."""
