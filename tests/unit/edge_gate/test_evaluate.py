@@ -1,6 +1,8 @@
 """The evaluation: on people made of numbers, and pinned on the shared faces."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -157,8 +159,12 @@ class TestRun:
 
 @pytest.fixture(scope="module")
 def faces(lfw: Path) -> tuple[Seen, ...]:
-    """Look once at all 1,140 shared photos: 20 to 30 seconds on one core."""
-    return evaluate.look(evaluation.list_photos(lfw), open_eye("open", MODELS))
+    """Look once at all 1,140 shared photos, two eyes at once: 10 to 15 seconds on two cores."""
+    photos = evaluation.list_photos(lfw)
+    halves = photos[: len(photos) // 2], photos[len(photos) // 2 :]
+    with ThreadPoolExecutor(2) as pool:
+        seen = pool.map(lambda half: evaluate.look(half, open_eye("open", MODELS)), halves)
+        return tuple(chain.from_iterable(seen))
 
 
 @pytest.mark.timeout(400)  # the fixture takes minutes on a machine that others use too
