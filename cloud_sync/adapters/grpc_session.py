@@ -227,6 +227,8 @@ class Session:
             head = await asyncio.to_thread(self._views.offer_lease, self._edge_id, now + length)
         except HistoryGone as problem:
             raise SessionEnded(grpc.StatusCode.PERMISSION_DENIED, str(problem)) from problem
+        if head.station_id != self._station_id:
+            raise self._ended("the edge was moved to another station", is_alarm=True)
         return serve_view.LeaseOffered(head, now + length, now)
 
     async def _quarantine(self, digest: bytes, detail: str) -> None:

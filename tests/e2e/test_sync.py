@@ -455,6 +455,22 @@ class TestGallery:
         assert station.index == {}
         assert station.lease == Lease()
 
+    def test_an_edge_that_was_moved_gets_no_more(
+        self, cloud: Cloud, stations: list[Station], tmp_path: Path
+    ) -> None:
+        """Admitted elsewhere, an edge loses the stream it has within a bookmark's time."""
+        station = Station(SqliteReplica(tmp_path / "g.db"), cloud.port)
+        stations.append(station)
+        cloud.views.publish([STATION], put(0))
+        until(lambda: station.has(PEOPLE[0]))
+
+        cloud.views.admit(EdgeNode("edge-1", "drum-tower", KEY.public_key), datetime.now(UTC))
+        time.sleep(1.5)  # bookmarks of 0.2 s, looked at each second
+        cloud.views.publish([STATION], put(1))
+        time.sleep(0.5)
+
+        assert station.lacks(PEOPLE[1])
+
     def test_a_frozen_line_is_noticed(
         self, cloud: Cloud, proxy: Proxy, stations: list[Station], tmp_path: Path
     ) -> None:

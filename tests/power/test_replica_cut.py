@@ -149,6 +149,7 @@ class TestPowerCut:
         assert lost
 
     @pytest.mark.power
+    @pytest.mark.timeout(600)
     def test_leaves_old_or_new_at_length(self, tmp_path: Path) -> None:
         """The same with twenty torn variants of every cut."""
         run = follow(tmp_path / "run")

@@ -1,0 +1,63 @@
+"""The operator's commands of `python -m cloud_sync`, as they are typed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def operator(database_url: str, tmp_path: Path) -> "Operator":
+    """Give somebody who types commands."""
+    return Operator(database_url, tmp_path)
+
+
+class Operator:
+    """Types commands against one database."""
+
+    def __init__(self, database_url: str, folder: Path) -> None:
+        """Sit down in an empty folder."""
+        self._environment = dict(os.environ, GATELINE_DATABASE_URL=database_url)
+        self._folder = folder
+
+    def types(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
+        command = [sys.executable, "-m", "cloud_sync", *words]
+        return subprocess.run(
+            command,
+            env=self._environment,
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+class TestCommands:
+    """From an empty database to a filled station."""
+
+    def test_admit_fill_and_status(self, operator: Operator) -> None:
+        """A station is filled once, however often it is asked, and status says where it stands."""
+        early = operator.types("fill", "bell-tower", "--count", "10", "--model-id", "m")
+        admitted = operator.types("admit", "edge-1", "bell-tower", "ab" * 32)
+        fill = ("fill", "bell-tower", "--count", "1500", "--seed", "3", "--model-id", "m")
+        first, second = operator.types(*fill), operator.types(*fill)
+        other = operator.types("fill", "bell-tower", "--count", "10", "--model-id", "other")
+        status = operator.types("status")
+
+        assert early.returncode == 1
+        assert "no view of bell-tower" in early.stderr
+        assert admitted.returncode == 0
+        assert first.stdout.startswith("1500 of 1500 templates were new")
+        assert second.stdout.startswith("0 of 1500 templates were new")
+        assert other.returncode == 1  # one view, one model
+        assert "bell-tower: revision 1500, model m" in status.stdout
+        assert "edge-1: needs a snapshot, lease until none" in status.stdout
+
+    @pytest.mark.parametrize("key", ["ab" * 31, "no hex at all"])
+    def test_refuses_a_key_that_is_none(self, operator: Operator, key: str) -> None:
+        """A mistyped public key is refused before anything is written."""
+        assert operator.types("admit", "edge-1", "bell-tower", key).returncode == 2
