@@ -10,7 +10,6 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 
 from edge_gate.status import LaneStatus, StationStatus, lane_by_id
-from fare.pages import dress
+from fare.pages import dress, goes_by
 
 _TEMPLATES = Path(__file__).parent / "pages" / "templates"
 FRAME_BYTES_MAX = 1_000_000
@@ -141,9 +140,7 @@ def _only_own_pages(request: Request, names: frozenset[str]) -> None:
         HTTPException: 421 for a name that is not ours, 403 for a change from elsewhere.
     """
     host = request.headers.get("host", "")
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-    name = name.strip("[]").lower()
-    if name not in names | {"localhost"} and not _is_address(name):
+    if not goes_by(host, names):
         raise HTTPException(421, "this station does not go by that name")
     if request.method in ("GET", "HEAD"):
         return
@@ -151,14 +148,6 @@ def _only_own_pages(request: Request, names: frozenset[str]) -> None:
     foreign = origin is not None and origin.partition("://")[2] != host
     if foreign or request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         raise HTTPException(403, "this request comes from another site")
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _lane(status: StationStatus, lane_id: str) -> LaneStatus:

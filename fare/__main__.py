@@ -51,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="the back office's pages")
     serve.add_argument("--listen", default="127.0.0.1:8091", help="host:port")
+    serve.add_argument(
+        "--name", action="append", default=[], help="a host name it goes by, beside its address"
+    )
     serve.set_defaults(command=_serve)
 
     bank = commands.add_parser("bank", help="the simulated bank")
@@ -130,7 +133,8 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     with _database() as engine:
         database.migrate(engine, "fare", VERSIONS)
-        app = create_app(PostgresStatements(engine), shipped(arguments.city))
+        names = frozenset(name.lower() for name in arguments.name)
+        app = create_app(PostgresStatements(engine), shipped(arguments.city), names=names)
         serve(app, arguments.listen)
     return 0
 

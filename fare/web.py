@@ -13,7 +13,7 @@ from operator import add
 from pathlib import Path
 from uuid import UUID
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -27,7 +27,7 @@ from fare.decision import Verdict
 from fare.money import Money
 from fare.network import Leg
 from fare.network import Path as Way
-from fare.pages import dress
+from fare.pages import dress, goes_by
 from fare.quote import rule_in_words
 from fare.statement import Statements, folded
 from fare.store import StoreFailed
@@ -58,15 +58,33 @@ class WebRules:
             raise ValueError("0 < poll_s < quiet_s, and recent and ledger are above 0")
 
 
-def create_app(statements: Statements, city: City, rules: WebRules | None = None) -> FastAPI:
+def create_app(
+    statements: Statements,
+    city: City,
+    rules: WebRules | None = None,
+    *,
+    names: frozenset[str] = frozenset(),
+) -> FastAPI:
     """Make the back office.
 
     Args:
         statements: The books, read only.
         city: Names of stations and lines, and the time zone of all times shown.
         rules: Rates and lengths.
+        names: Host names under which it may be asked for, beside addresses and localhost.
     """
-    app = FastAPI(title="Gateline back office", docs_url=None, redoc_url=None, openapi_url=None)
+
+    def own_name(request: Request) -> None:
+        if not goes_by(request.headers.get("host", ""), names):
+            raise HTTPException(421, "The back office does not go by that name.")
+
+    app = FastAPI(
+        title="Gateline back office",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(own_name)],
+    )
     templates = dress(app, Path(__file__).parent / "templates")
     _teach(templates, city)
     desk = _Desk(statements, city, rules or WebRules(), templates)
