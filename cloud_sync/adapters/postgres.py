@@ -184,10 +184,13 @@ class PostgresViewLog:
     def quarantine(self, station_id: str, digest: bytes, detail: str, now: datetime) -> None:
         """Keep an item from all edges of a station: it is sent as a drop from now on."""
         with self._begun() as connection:
+            # The view before its items, as `publish` does, or the two wait for each other.
+            mine = sa.select(VIEW.c.station_id).where(VIEW.c.station_id == station_id)
+            connection.execute(mine.with_for_update())
             query = sa.select(VIEW_ITEM).where(
                 VIEW_ITEM.c.station_id == station_id, VIEW_ITEM.c.content_hash == digest
             )
-            row = connection.execute(query.with_for_update()).first()
+            row = connection.execute(query).first()
             if row is None:
                 return
             publish(connection, (station_id,), (_dropped(row.item_key),), dimension=self._dimension)
