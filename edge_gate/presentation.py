@@ -16,7 +16,7 @@ from edge_gate.face import Image
 Floats = npt.NDArray[np.floating]
 
 
-class Medium(StrEnum):
+class Instrument(StrEnum):
     """What the portrait is shown on."""
 
     PAPER = "paper"
@@ -29,7 +29,7 @@ class Medium(StrEnum):
 class Presentation:
     """How the picture is held."""
 
-    medium: Medium
+    instrument: Instrument
     edges: bool
     """Whether the picture's edges and what is behind it are in view. A screen or sheet that
     fills the view is the harder case."""
@@ -47,9 +47,11 @@ def presented(portrait: Image, how: Presentation, random: np.random.Generator) -
         BGR uint8; shape (H, W, 3), or with edges (3 * H // 2, 3 * W // 2, 3).
     """
     picture = portrait.astype(np.float32)
-    picture = _paper(picture, random) if how.medium is Medium.PAPER else _screen(picture, random)
+    picture = (
+        _paper(picture, random) if how.instrument is Instrument.PAPER else _screen(picture, random)
+    )
     shown = np.clip(picture, 0, 255).astype(np.uint8)
-    return _held(shown, how.medium, random) if how.edges else shown
+    return _held(shown, how.instrument, random) if how.edges else shown
 
 
 def _paper(picture: Floats, random: np.random.Generator) -> Floats:
@@ -82,12 +84,12 @@ def _softened(picture: Floats) -> Floats:
     return picture
 
 
-def _held(shown: Image, medium: Medium, random: np.random.Generator) -> Image:
+def _held(shown: Image, instrument: Instrument, random: np.random.Generator) -> Image:
     height, width = shown.shape[:2]
     wall = random.integers(140, 165, (height * 3 // 2, width * 3 // 2, 3), dtype=np.uint8)
     top, left, rim = height // 4, width // 4, max(4, width // 32)
     wall[top - rim : top + height + rim, left - rim : left + width + rim] = (
-        245 if medium is Medium.PAPER else 15
+        245 if instrument is Instrument.PAPER else 15
     )
     wall[top : top + height, left : left + width] = shown
     return wall

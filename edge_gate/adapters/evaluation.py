@@ -169,14 +169,14 @@ def _say_liveness(
         f"liveness, one frame: {np.mean(live < live_min):.1%} of {len(live)} live faces are below"
         f" {live_min}; attacks are simulated, so take the figures as an upper bound"
     )
-    for medium in presentation.Medium:
+    for instrument in presentation.Instrument:
         for edges in (True, False):
-            how = presentation.Presentation(medium, edges)
+            how = presentation.Presentation(instrument, edges)
             attacks = live_scores(
                 [presentation.presented(picture, how, random) for picture in pictures], eye
             )
             say(
-                f"  {medium} {'with' if edges else 'without'} its edges in view:"
+                f"  {instrument} {'with' if edges else 'without'} its edges in view:"
                 f" AUC {presentation.auc(live, attacks):.3f},"
                 f" {np.mean(attacks >= live_min):.1%} pass"
             )

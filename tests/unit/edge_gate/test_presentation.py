@@ -8,7 +8,7 @@ import pytest
 from edge_gate import presentation
 from edge_gate.adapters import evaluation
 from edge_gate.adapters.pack import open_eye
-from edge_gate.presentation import Medium, Presentation
+from edge_gate.presentation import Instrument, Presentation
 from tests.people import portraits
 
 MODELS = Path(__file__).parents[3] / "models" / "files"
@@ -17,13 +17,13 @@ MODELS = Path(__file__).parents[3] / "models" / "files"
 class TestPresented:
     """`presented`."""
 
-    @pytest.mark.parametrize("medium", Medium)
-    def test_keeps_the_size_without_edges(self, medium: Medium) -> None:
+    @pytest.mark.parametrize("instrument", Instrument)
+    def test_keeps_the_size_without_edges(self, instrument: Instrument) -> None:
         """A picture that fills the view has the portrait's own size, and is altered."""
         portrait = portraits()["Eileen"]
 
         shown = presentation.presented(
-            portrait, Presentation(medium, edges=False), np.random.default_rng(0)
+            portrait, Presentation(instrument, edges=False), np.random.default_rng(0)
         )
 
         assert shown.shape == portrait.shape
@@ -34,7 +34,7 @@ class TestPresented:
         """With its edges in view the picture lies in the middle of a grey wall."""
         portrait = np.zeros((100, 80, 3), np.uint8)
 
-        how = Presentation(Medium.PAPER, edges=True)
+        how = Presentation(Instrument.PAPER, edges=True)
         shown = presentation.presented(portrait, how, np.random.default_rng(0))
 
         assert shown.shape == (150, 120, 3)
@@ -64,7 +64,7 @@ def test_paper_with_edges_is_told_from_people() -> None:
     eye = open_eye("open", MODELS)
     random = np.random.default_rng(3)
     people = list(portraits().values())
-    how = Presentation(Medium.PAPER, edges=True)
+    how = Presentation(Instrument.PAPER, edges=True)
 
     live = evaluation.live_scores(people, eye)
     attacks = evaluation.live_scores(
