@@ -69,6 +69,34 @@ class TestReasons:
         assert missing == []
 
 
+class TestArchitecture:
+    """docs/architecture.md and the pages beside it."""
+
+    def test_every_file_that_a_page_names_exists(self) -> None:
+        """A reader who follows a page's path to a test, a module or a page finds it."""
+        named = {
+            (page.name, path)
+            for page in (ROOT / "docs").rglob("*.md")
+            for path in re.findall(r"`((?:tests|\w+)/[\w/]+\.(?:py|md|css))`", page.read_text())
+        }
+        linked = {
+            (page.name, str((page.parent / path).relative_to(ROOT)))
+            for page in (ROOT / "docs").rglob("*.md")
+            for path in re.findall(r"\]\(([\w/]+\.\w+)\)", page.read_text())
+        }
+
+        assert {one for one in named | linked if not (ROOT / one[1]).is_file()} == set()
+        assert len(named) > 20
+        assert len(linked) > 5
+
+    def test_every_page_is_linked(self) -> None:
+        """No page of the docs is an orphan."""
+        page = (ROOT / "docs" / "architecture.md").read_text()
+        pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"architecture.md"}
+
+        assert {name for name in pages if f"]({name})" not in page} == set()
+
+
 class TestCommands:
     """The Makefile."""
 
