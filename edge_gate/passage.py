@@ -50,6 +50,7 @@ class Passage:
             barrier=self._barrier,
             now=now.wall,
             clock_error_ms=now.clock_error_ms,
+            mono_s=now.mono_s,
         )
         if isinstance(outcome, MayPass):
             self._apply(Event.GRANT, now.mono_s)

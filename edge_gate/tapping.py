@@ -98,6 +98,10 @@ class Ignored:
 Outcome = MayPass | Ignored | Deny
 
 
+_Clocks = tuple[datetime, float | None]
+"""One moment by the wall clock and, where known, by the monotonic clock."""
+
+
 @dataclass(slots=True)
 class _Passage:
     tap: Tap
@@ -108,6 +112,16 @@ class _Passage:
     codes: frozenset[bytes]
     """The ride codes shown for this passage; none of them is good for another."""
     done: bool = False
+    opened_s: float | None = None
+    """`opened` by the monotonic clock; None for what was read from the outbox."""
+
+    def age_s(self, now: _Clocks) -> float:
+        """Return how long ago that was, seconds."""
+        wall, mono_s = now
+        if self.opened_s is not None and mono_s is not None:
+            return mono_s - self.opened_s
+        # A clock that was set back leaves openings in the future: neither side may be far.
+        return abs((wall - self.opened).total_seconds())
 
 
 class Tapper:
@@ -156,6 +170,7 @@ class Tapper:
         barrier: Barrier,
         now: datetime,
         clock_error_ms: int,
+        mono_s: float | None = None,
     ) -> Outcome:
         """Decide whether this lane's barrier may open now; on `MayPass` the tap is on the disk.
 
@@ -165,6 +180,8 @@ class Tapper:
             barrier: The lane's barrier as it is now.
             now: The edge's clock, aware.
             clock_error_ms: The edge's estimate of its clock's error.
+            mono_s: The monotonic clock, seconds: a wall clock that is set right in the middle of a
+                passage must not make two of it. None leaves it to the wall clock.
 
         Returns:
             `MayPass`, `Ignored`, or `Deny` with BARRIER_FAULT, CODE_REPLAYED or TAP_NOT_DURABLE.
@@ -175,14 +192,14 @@ class Tapper:
                 return Deny(DenyReason.BARRIER_FAULT)
             if barrier.state is not State.CLOSED:
                 return Ignored(Quiet.PASSAGE_IN_PROGRESS)
-            before = self._same_passage(place.lane_id, credential.rider_ref, now)
+            before = self._same_passage(place.lane_id, credential.rider_ref, (now, mono_s))
             if before is not None and not before.done:
-                return self._again(before, credential, barrier, now)
+                return self._again(before, credential, barrier, (now, mono_s))
             if self._codes.used(credential.code_id):
                 return Deny(DenyReason.CODE_REPLAYED)
             if before is not None:
                 return Ignored(Quiet.ALREADY_PASSED)
-            return self._first(place, credential, barrier, now, clock_error_ms)
+            return self._first(place, credential, barrier, (now, mono_s), clock_error_ms)
 
     def _settle(self, lane_id: str, barrier: Barrier) -> None:
         """Note whether the lane's latest permission has become a completed passage."""
@@ -190,22 +207,21 @@ class Tapper:
         if latest is not None and barrier.passages > latest.passages:
             latest.done = True
 
-    def _same_passage(self, lane_id: str, rider_ref: UUID, now: datetime) -> _Passage | None:
-        window = timedelta(seconds=self._config.same_passage_s)
+    def _same_passage(self, lane_id: str, rider_ref: UUID, now: _Clocks) -> _Passage | None:
         passages = self._recent.get(lane_id, {})
-        # A clock that was set back leaves openings in the future: neither side may be far.
-        for rider in [r for r, p in passages.items() if abs(now - p.opened) > window]:
+        over = [r for r, p in passages.items() if p.age_s(now) > self._config.same_passage_s]
+        for rider in over:
             del passages[rider]
         return passages.get(rider_ref)
 
     def _again(
-        self, before: _Passage, credential: Credential, barrier: Barrier, now: datetime
+        self, before: _Passage, credential: Credential, barrier: Barrier, now: _Clocks
     ) -> MayPass | Deny:
         shown = frozenset({credential.code_id} - {b""})
         if any(self._codes.used(code) for code in shown - before.codes):
             # Used at another lane or for an earlier passage.
             return Deny(DenyReason.CODE_REPLAYED)
-        before.opened = now
+        before.opened, before.opened_s = now
         before.passages = barrier.passages
         before.codes |= shown
         self._remember(before)
@@ -216,17 +232,18 @@ class Tapper:
         place: Place,
         credential: Credential,
         barrier: Barrier,
-        now: datetime,
+        now: _Clocks,
         clock_error_ms: int,
     ) -> MayPass | Deny:
+        wall, mono_s = now
         tap = Tap(
-            tap_id=uuid7(now, self._entropy(ENTROPY_BYTES)),
+            tap_id=uuid7(wall, self._entropy(ENTROPY_BYTES)),
             rider_ref=credential.rider_ref,
             station_id=place.station_id,
             lane_id=place.lane_id,
             direction=place.direction,
             medium=credential.medium,
-            tap_time=now,
+            tap_time=wall,
             clock_error_ms=clock_error_ms,
             model_id=credential.model_id,
             score_e4=credential.score_e4,
@@ -237,7 +254,7 @@ class Tapper:
         except OutboxFailed as failure:
             say(_LOG, "tap_not_durable", level=logging.ERROR, lane=place.lane_id, why=str(failure))
             return Deny(DenyReason.TAP_NOT_DURABLE)
-        self._remember(_fresh(tap, passages=barrier.passages))
+        self._remember(_fresh(tap, passages=barrier.passages, opened_s=mono_s))
         return MayPass(tap, again=False)
 
     def _remember(self, passage: _Passage) -> None:
@@ -247,6 +264,6 @@ class Tapper:
             self._codes.remember(code_id)
 
 
-def _fresh(tap: Tap, *, passages: int) -> _Passage:
+def _fresh(tap: Tap, *, passages: int, opened_s: float | None = None) -> _Passage:
     codes = frozenset({tap.code_id} - {b""})
-    return _Passage(tap, opened=tap.tap_time, passages=passages, codes=codes)
+    return _Passage(tap, tap.tap_time, passages, codes, opened_s=opened_s)

@@ -328,6 +328,32 @@ class _Forgets(Tapper):
         return None
 
 
+class TestClockSetRight:
+    """A wall clock that jumps while somebody is at the gate."""
+
+    @pytest.mark.parametrize("jump", [timedelta(hours=-1), timedelta(hours=1)])
+    @pytest.mark.parametrize(("monotonic", "taps"), [(True, 1), (False, 2)])
+    def test_one_passage_stays_one_tap(
+        self, jump: timedelta, taps: int, *, monotonic: bool
+    ) -> None:
+        """Li Na, still seen three seconds later, is one passage; the control has no such clock."""
+        outbox = _outbox()
+        tapper, barrier = _tapper(outbox), Barrier()
+        for after_s, now in ((0.0, NOON), (3.0, NOON + jump)):
+            tapper.present(
+                ENTRY,
+                _face(LI_NA),
+                barrier=barrier,
+                now=now,
+                clock_error_ms=0,
+                mono_s=50.0 + after_s if monotonic else None,
+            )
+            for event in (Event.GRANT, Event.ENTERED, Event.LEFT):
+                barrier, _ = barrier.apply(event, after_s)
+
+        assert len(outbox.pending(9)) == taps
+
+
 class _NeverDone(Tapper):
     """Wrong: does not notice that a passage was completed."""
 
