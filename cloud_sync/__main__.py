@@ -18,6 +18,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog, stations
+from cloud_sync.adapters.system_clock import SystemClock
 from cloud_sync.gallery import PutTemplate
 from cloud_sync.generate import templates
 from cloud_sync.view import EdgeNode, SpaceRefused
@@ -30,18 +31,6 @@ _COMPACT_S = 600.0
 """Between two compactions, seconds."""
 _KEEP = 10_000
 """Lines that a log keeps in any case: an edge that was away for days resumes all the same."""
-
-
-class SystemClock:
-    """The time of this machine."""
-
-    def wall(self) -> datetime:
-        """Return the wall clock, aware UTC."""
-        return datetime.now(UTC)
-
-    def monotonic_s(self) -> float:
-        """Return the monotonic clock, seconds."""
-        return time.monotonic()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

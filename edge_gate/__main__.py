@@ -4,9 +4,7 @@ import argparse
 import os
 import random
 import sys
-import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -62,20 +60,9 @@ def models_folder() -> Path:
     return Path(os.environ.get("GATELINE_MODELS", _MODELS))
 
 
-class SystemClock:
-    """The clocks of this machine."""
-
-    def wall(self) -> datetime:
-        """Return the wall clock, aware UTC."""
-        return datetime.now(UTC)
-
-    def monotonic_s(self) -> float:
-        """Return the monotonic clock, seconds."""
-        return time.monotonic()
-
-
 def _run(chosen: argparse.Namespace) -> int:
     from cloud_sync.adapters.node_key_file import KeyFileRefused
+    from cloud_sync.adapters.system_clock import SystemClock
     from cloud_sync.outbox import OutboxFailed
     from cloud_sync.replica import ReplicaFailed
     from edge_gate.config import ConfigWrong

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_gate.adapters import picture_file
+from edge_gate.adapters.metronome import Metronome
 from edge_gate.adapters.opencv import NotAnImage
 from edge_gate.camera import CameraLost
 from edge_gate.face import Frame, Image
@@ -50,11 +51,9 @@ class FolderCamera:
             raise CameraLost(f"{folder.name}: {error.strerror}") from error
         if not files:
             raise CameraLost(f"{folder.name}: no pictures in it")
-        self._files, self._fps, self._repeat = files, fps, repeat
-        self._clock, self._sleep = clock, sleep
+        self._files, self._repeat = files, repeat
+        self._metronome = Metronome(fps, clock=clock, sleep=sleep)
         self._next = 0
-        self._number = 0
-        self._due_s: float | None = None
         self._closed = False
 
     def read(self) -> Frame | None:
@@ -66,13 +65,7 @@ class FolderCamera:
         image = self._picture()
         if image is None or self._closed:
             return None
-        now_s = self._clock()
-        due_s = now_s if self._due_s is None else self._due_s
-        self._sleep(max(0.0, due_s - now_s))
-        self._due_s = due_s + 1 / self._fps
-        frame = Frame(image, self._number, self._clock())
-        self._number += 1
-        return frame
+        return self._metronome.frame(image)
 
     def close(self) -> None:
         """Show no more."""
@@ -91,6 +84,6 @@ class FolderCamera:
                 return picture_file.load(path)
             except NotAnImage as error:
                 say(_LOG, "picture_skipped", level=logging.WARNING, why=str(error))
-        if self._number == 0:
+        if self._metronome.given == 0:
             raise CameraLost("nothing in the folder can be shown")
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 
+from edge_gate.adapters.metronome import Metronome
 from edge_gate.camera import CameraLost
 from edge_gate.face import Frame
 
@@ -135,14 +136,13 @@ class VideoCamera:
         Raises:
             CameraLost: It is no video that can be decoded.
         """
-        self._path, self._repeat, self._clock, self._sleep = path, repeat, clock, sleep
+        self._repeat = repeat
         self._file = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
         if not self._file.isOpened():
             raise CameraLost("the file is no video that can be decoded")
         own = float(self._file.get(cv2.CAP_PROP_FPS))
-        self._fps = own if 1 <= own <= 240 else (config or OpenCvConfig()).fps
-        self._number = 0
-        self._due_s: float | None = None
+        fps = own if 1 <= own <= 240 else (config or OpenCvConfig()).fps
+        self._metronome = Metronome(fps, clock=clock, sleep=sleep)
         self._closed = False
 
     def read(self) -> Frame | None:
@@ -155,21 +155,15 @@ class VideoCamera:
             self._file.release()
             return None
         good, image = self._file.read()
-        if not good and self._repeat and self._number > 0:
+        if not good and self._repeat and self._metronome.given > 0:
             self._file.set(cv2.CAP_PROP_POS_FRAMES, 0)
             good, image = self._file.read()
         if not good or image is None:
             self._file.release()
-            if self._number == 0:
+            if self._metronome.given == 0:
                 raise CameraLost("the file holds not one picture")
             return None
-        now_s = self._clock()
-        due_s = now_s if self._due_s is None else self._due_s
-        self._sleep(max(0.0, due_s - now_s))
-        self._due_s = due_s + 1 / self._fps
-        frame = Frame(image, self._number, self._clock())
-        self._number += 1
-        return frame
+        return self._metronome.frame(image)
 
     def close(self) -> None:
         """Stop playing; the reading thread lets the file go."""
