@@ -1,4 +1,4 @@
-"""A web application on a free port of this machine, for as long as a test looks at it."""
+"""Free ports, and a web application on one for as long as a test looks at it."""
 
 import socket
 import threading
@@ -7,6 +7,12 @@ from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import base64
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from edge_gate.ride_code import KeyRing, RideCodeConfig
 from tests.people import portraits
 from tests.phone import FACE, Phone, held
 from tests.riders import MODELS, MONDAY, eye, png
+from tests.served import free_port
 
 
 @contextmanager
@@ -31,8 +31,7 @@ def served(
     url: str, log: Path, *, ending: signal.Signals, models: Path = MODELS
 ) -> Iterator[httpx.Client]:
     """Start the process, give a client of it, and end it by a signal."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     environment = os.environ | {"GATELINE_DATABASE_URL": url, "GATELINE_MODELS": str(models)}
     with log.open("wb") as out:
         process = subprocess.Popen(

@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from fare.money import Money
 from fare.statement import Payment, RiderStatement, sum_of
 from fare.tap import Tap
 from tests.purse import MORNING, ride, rider
+from tests.served import free_port
 
 CARDS = ("tok_yes", "tok_charged_silent", "tok_slow", "tok_no")
 WALLET = ""
@@ -150,11 +150,8 @@ def town(engine: sa.Engine, database_url: str, tmp_path: Path) -> Iterator[Town]
     """Give an empty town with migrated schemas; its processes end with the test."""
     database.migrate(engine, "fare", VERSIONS)
     database.migrate(engine, "cloud_sync", CLOUD_VERSIONS)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
     with ExitStack() as stack:
-        yield Town(engine, database_url, tmp_path, stack, port)
+        yield Town(engine, database_url, tmp_path, stack, free_port())
 
 
 def check(town: Town) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -32,6 +31,7 @@ from edge_gate.eye import ModelRefused
 from edge_gate.ride_code import issue
 from fare.tap import Tap
 from tests.people import portraits
+from tests.served import free_port
 
 MODELS = Path(__file__).parents[2] / "models" / "files"
 ISSUER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -69,7 +69,7 @@ class Station:
 
     def prepare(self, held: tuple[Change, ...]) -> None:
         """Write the configuration, the scene and a gallery with an hour of lease."""
-        port = _free_port()
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         (self.folder / "station.toml").write_text(
             f'[station]\nstation_id = "bei"\nedge_id = "edge-bei"\ndata_dir = "data"\ncloud = ""\n'
@@ -145,12 +145,6 @@ class Station:
         found = [sealed.tap for sealed in outbox.pending(9)]
         outbox.close()
         return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import logging
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -57,6 +56,7 @@ from cloud_sync.uplink import LinkDown, LinkRefused, Outcome, Position, step
 from cloud_sync.view import EdgeNode
 from fare.adapters import database
 from tests.proxy import Proxy
+from tests.served import free_port
 from tests.taps import tap
 
 STATION = "bell-tower"
@@ -607,12 +607,6 @@ class TestTaps:
             step(outbox, GrpcTapSink(channel), "mallory", Position())
 
         assert outbox.depth() == 1
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 class Process:
