@@ -27,8 +27,10 @@ from fare.feed import TapFeed
 from fare.ledger import wallet
 from fare.log import say
 from fare.payment import Declined, NotFound, Paid, PaymentGateway, Unknown
+from fare.replay import replayed
 from fare.settle import receipt, settle
 from fare.store import Store, Transaction
+from fare.tap import Tap
 from fare.trip import TripRules, fold
 
 _LOG = logging.getLogger(__name__)
@@ -77,14 +79,22 @@ def take_in(store: Store, feed: TapFeed, city: City, now: datetime, rules: WorkR
         placed = feed.read_after(position, rules.batch)
         if not placed:
             return 0
-        riders = {tap.rider_ref for tap in tx.taps.keep([place.tap for place in placed])}
+        fresh = tuple(tx.taps.keep([place.tap for place in placed]))
+        riders = {tap.rider_ref for tap in fresh}
         decisions = [
             decision
             for rider_ref in sorted(riders)
             for decision in _rate(tx, tx.accounts.lock(rider_ref), city, now, rules)
         ]
+        replays = [
+            used
+            for rider_ref in sorted({tap.rider_ref for tap in fresh if tap.code_id})
+            for used in replayed(tx.taps.of_rider(rider_ref))
+            if not {tap.tap_id for tap in fresh}.isdisjoint(tap.tap_id for tap in used)
+        ]
         tx.taps.move_cursor(placed[-1].position)
     _tell(decisions)
+    _warn(replays)
     say(_LOG, "taps_taken_in", taps=len(placed), riders=len(riders), position=placed[-1].position)
     return len(placed)
 
@@ -117,6 +127,18 @@ def _tell(decisions: Iterable[Decision]) -> None:
             rider_ref=decision.verdict.rider_ref,
             outcome=decision.verdict.outcome.value,
             fare=str(decision.verdict.fare),
+        )
+
+
+def _warn(replays: Iterable[tuple[Tap, ...]]) -> None:
+    for used in replays:
+        say(
+            _LOG,
+            "code_used_twice",
+            level=logging.WARNING,
+            rider_ref=used[0].rider_ref,
+            taps=[str(tap.tap_id) for tap in used],
+            lanes=[f"{tap.station_id}/{tap.lane_id}" for tap in used],
         )
 
 
