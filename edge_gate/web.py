@@ -7,24 +7,26 @@ and nothing here writes a file.
 import asyncio
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from edge_gate.status import LaneStatus, StationStatus, lane_by_id
-from fare.pages import dress, goes_by
+from fare.pages import dress, goes_by, news
 
 _TEMPLATES = Path(__file__).parent / "pages" / "templates"
 FRAME_BYTES_MAX = 1_000_000
 """Largest picture taken from a browser; a 640x480 JPEG at quality 90 has about 100 kB."""
-_EVERY_S = 0.1
-"""How often a stream looks for something new, seconds: a screen that lags by more is felt."""
-_ALIVE_S = 10.0
+_SCREEN_S = 0.1
+"""Between two looks of a lane's stream, seconds: a screen that lags by more is felt."""
+_STATION_S = 0.5
+"""The same for the whole station's."""
+_QUIET_S = 10.0
 """A quiet stream says something this often, seconds, so that a dead one shows."""
 
 
@@ -78,12 +80,9 @@ def make_app(doors: NodeDoors) -> FastAPI:
         return JSONResponse(plain(doors.status()))
 
     @app.get("/events")
-    def events(request: Request, lane: str = "") -> Response:
-        return StreamingResponse(
-            _stream(request, doors, lane),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+    def events(lane: str = "") -> Response:
+        poll_s = _SCREEN_S if lane else _STATION_S
+        return news(lambda: _told(doors.status(), lane), poll_s=poll_s, quiet_s=_QUIET_S)
 
     @app.post("/lanes/{lane_id}/reset")
     def reset(lane_id: str) -> Response:
@@ -157,23 +156,11 @@ def _lane(status: StationStatus, lane_id: str) -> LaneStatus:
     return lane
 
 
-async def _stream(request: Request, doors: NodeDoors, lane_id: str) -> AsyncIterator[str]:
-    """Yield server-sent events: the lane's screen, or the whole station, whenever it changes."""
-    last, quiet_s = "", 0.0
-    while not await request.is_disconnected():
-        status = await asyncio.to_thread(doors.status)
-        lane = lane_by_id(status.lanes, lane_id)
-        shown = plain(lane.view.screen) if lane is not None else _calm(status)
-        text = json.dumps(shown, ensure_ascii=False)
-        if text != last:
-            yield f"data: {text}\n\n"
-            last, quiet_s = text, 0.0
-        elif quiet_s >= _ALIVE_S:
-            yield ": alive\n\n"
-            quiet_s = 0.0
-        pause_s = _EVERY_S if lane is not None else 5 * _EVERY_S
-        await asyncio.sleep(pause_s)
-        quiet_s += pause_s
+def _told(status: StationStatus, lane_id: str) -> str:
+    """Return the lane's screen, or the whole station if there is no such lane, as one line."""
+    lane = lane_by_id(status.lanes, lane_id)
+    shown = plain(lane.view.screen) if lane is not None else _calm(status)
+    return json.dumps(shown, ensure_ascii=False)
 
 
 def _calm(status: StationStatus) -> Any:

@@ -3,9 +3,7 @@
 It reads only. It has no login of its own: whoever runs it decides who can reach its address.
 """
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -14,9 +12,8 @@ from pathlib import Path
 from uuid import UUID
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from fastapi.templating import Jinja2Templates
 from starlette.exceptions import HTTPException
 
@@ -27,7 +24,7 @@ from fare.decision import Verdict
 from fare.money import Money
 from fare.network import Leg
 from fare.network import Path as Way
-from fare.pages import dress, goes_by
+from fare.pages import dress, goes_by, news
 from fare.quote import rule_in_words
 from fare.statement import Statements, folded
 from fare.store import StoreFailed
@@ -171,26 +168,16 @@ class _Desk:
         """Return the overview's figures."""
         return JSONResponse(self._figures())
 
-    async def events(self) -> StreamingResponse:
+    def events(self) -> Response:
         """Stream the figures: at once, and then whenever they change."""
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(self._stream(), media_type="text/event-stream", headers=headers)
+        rules = self.rules
+        return news(self._newest, poll_s=rules.poll_s, quiet_s=rules.quiet_s, event="money")
 
-    async def _stream(self) -> AsyncIterator[str]:
-        told, quiet = "", 0.0
-        while True:
-            try:
-                figures = json.dumps(await run_in_threadpool(self._figures), ensure_ascii=False)
-            except StoreFailed:  # the page keeps what it shows; the next look may succeed
-                figures = told
-            if figures != told:
-                told, quiet = figures, 0.0
-                yield f"event: money\ndata: {figures}\n\n"
-            elif quiet >= self.rules.quiet_s:
-                quiet = 0.0
-                yield ": nothing new\n\n"
-            await asyncio.sleep(self.rules.poll_s)
-            quiet += self.rules.poll_s
+    def _newest(self) -> str | None:
+        try:
+            return json.dumps(self._figures(), ensure_ascii=False)
+        except StoreFailed:  # the next look may succeed
+            return None
 
     def closed(self, request: Request, _error: Exception) -> Response:
         """Say that the database cannot be read now."""

@@ -1,9 +1,13 @@
-"""The look that every page of Gateline shares: one base template, one stylesheet."""
+"""What all pages of Gateline share: one look, one way to tell news, one rule for host names."""
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_address
 from pathlib import Path
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
 
@@ -19,6 +23,42 @@ def dress(app: FastAPI, templates: Path) -> Jinja2Templates:
     """
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     return Jinja2Templates(directory=[templates, _HERE / "templates"])
+
+
+def news(
+    look: Callable[[], str | None], *, poll_s: float, quiet_s: float, event: str = "message"
+) -> StreamingResponse:
+    """Answer with server-sent events: what there is, at once, and then whenever it changes.
+
+    Args:
+        look: Returns the news as one line; None if nobody can tell now, and the page keeps what it
+            shows. Called in a thread.
+        poll_s: Between two looks, seconds, above 0.
+        quiet_s: A stream without news says so this often, so that a dead one shows and no proxy
+            cuts a live one; seconds, above `poll_s`.
+        event: The events' name.
+    """
+    return StreamingResponse(
+        _news(look, poll_s, quiet_s, event),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _news(
+    look: Callable[[], str | None], poll_s: float, quiet_s: float, event: str
+) -> AsyncIterator[str]:
+    told, since_s = "", 0.0
+    while True:
+        seen = await run_in_threadpool(look)
+        if seen is not None and seen != told:
+            told, since_s = seen, 0.0
+            yield f"event: {event}\ndata: {seen}\n\n"
+        elif since_s >= quiet_s:
+            since_s = 0.0
+            yield ": nothing new\n\n"
+        await asyncio.sleep(poll_s)
+        since_s += poll_s
 
 
 def goes_by(host: str, names: frozenset[str]) -> bool:

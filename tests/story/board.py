@@ -4,16 +4,14 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import anyio
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, StreamingResponse
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
 
-from fare.pages import dress
+from fare.pages import dress, news
 
 _SHOWN_S = 4.0
 """How long a gate's answer stays on the page."""
@@ -122,17 +120,8 @@ def create_app(board: Board) -> FastAPI:
         )
 
     @app.get("/events")
-    async def events() -> StreamingResponse:
-        async def stream() -> AsyncIterator[str]:
-            last = ""
-            while True:
-                now = board.snapshot()
-                if now != last:
-                    last = now
-                    yield f"data: {now}\n\n"
-                await anyio.sleep(0.25)
-
-        return StreamingResponse(stream(), media_type="text/event-stream")
+    def events() -> Response:
+        return news(board.snapshot, poll_s=0.25, quiet_s=15.0)
 
     return app
 
