@@ -34,7 +34,7 @@ class Phone:
         """Hang up."""
         self._http.close()
 
-    def sign_up(self, means: str) -> None:
+    def sign_up(self, means: str, *, wallet_minor: int = 5_000) -> None:
         """Make an account that pays by `wallet` (topped up) or by a bank card's token."""
         created = self._call("POST", "/api/riders", json={"name": self.name})
         self.ref = created["ref"]
@@ -42,7 +42,7 @@ class Phone:
         self._consent("pay")
         if means == "wallet":
             self._call("PUT", self._path("means"), json={"kind": "wallet"})
-            top_up = {"top_up_id": str(uuid4()), "minor_units": 5000}
+            top_up = {"top_up_id": str(uuid4()), "minor_units": wallet_minor}
             self._call("POST", self._path("top-ups"), json=top_up)
         else:
             self._call("PUT", self._path("means"), json={"kind": "card", "token": means})

@@ -53,7 +53,7 @@ class Play:
         self.rides = 0
         self._setting = setting
         self._say = say
-        self._faults: dict[str, str] = {}
+        self.faults: dict[str, str] = {}
         self._done = {person.name: threading.Event() for person in PASSENGERS}
         self._director = Director(
             setting.lanes, setting.photos, say, patience_s=patience_s, tries=tries
@@ -64,15 +64,19 @@ class Play:
         for phone in self.phones.values():
             phone.close()
 
-    def enroll(self) -> None:
-        """Sign everybody up in the rider app, as their script says."""
+    def enroll(self, *, rides: int = 1) -> None:
+        """Sign everybody up in the rider app, as their script says.
+
+        Args:
+            rides: How often they will ride; wallets are filled for that.
+        """
         for name, portrait in self.faces.items():
             (self._setting.photos / f"{name}.png").write_bytes(encode(portrait, suffix=".png"))
         for person in PASSENGERS:
             if not person.means:
                 continue
             phone = Phone(self._setting.app_url, person.name)
-            phone.sign_up(person.means)
+            phone.sign_up(person.means, wallet_minor=5_000 * rides)
             words = f"{person.name} signs up, pays by {_means(person)}"
             if person.face:
                 phone.enroll_face(self.faces[person.name])
@@ -126,7 +130,7 @@ class Play:
                 self.answers[person.name].append((step, answer))
                 self._report(person, step, answer)
         except (Stranded, RuntimeError) as error:
-            self._faults[person.name] = str(error)
+            self.faults[person.name] = str(error)
             self._say(f"{person.name} is stranded: {error}")
         finally:
             self._done[person.name].set()
@@ -167,7 +171,7 @@ class Play:
             time.sleep(0.5)
 
     def _row(self, person: Passenger) -> Row:
-        wrong = self._faults.get(person.name, "")
+        wrong = self.faults.get(person.name, "")
         ways = {"entry": "-", "exit": "-"}
         for step, answer in self.answers.get(person.name, []):
             if answer.opened and step.expect is Expect.OPEN:
