@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fare.account import Means
 from fare.charge import OPEN, Charge, Kind, State
-from fare.decision import Decision
+from fare.decision import Decision, Outcome
 from fare.ledger import Entry
 from fare.money import Money
 
@@ -47,6 +47,15 @@ class TripLine:
                 captured = charge.kind is Kind.CAPTURE
                 total = total + charge.amount if captured else total - charge.amount
         return total
+
+    @property
+    def listed(self) -> bool:
+        """Whether lists show it: what came to nothing without money stays out.
+
+        A ride on the way goes by its tap in and ends void when the tap out makes it a trip of its
+        own; every ride would be listed twice.
+        """
+        return self.decision.verdict.outcome is not Outcome.VOID or bool(self.charges)
 
     @property
     def payment(self) -> Payment:
@@ -99,7 +108,7 @@ class Overview:
     balances: tuple[Balance, ...]
     """By account; they sum to zero."""
     recent_trips: tuple[TripLine, ...]
-    """Newest decision first."""
+    """Those `listed`, newest decision first."""
     recent_entries: tuple[Entry, ...]
     """Newest first."""
 
@@ -118,7 +127,7 @@ class Statements(Protocol):
     """Reads; each answer is one consistent moment."""
 
     def rider(self, rider_ref: UUID, *, limit: int = 50) -> RiderStatement:
-        """Return a rider's newest trips; of a rider without account, an empty statement."""
+        """Return a rider's newest `listed` trips; without account, an empty statement."""
         ...
 
     def trip(self, trip_id: UUID) -> Sequence[TripLine]:

@@ -29,6 +29,7 @@ class MemoryStatements:
             for decisions in content.decisions.values()
             if decisions[-1].verdict.rider_ref == rider_ref
         ]
+        lines = [line for line in lines if line.listed]
         lines.sort(key=lambda line: line.decision.ridden, reverse=True)
         return RiderStatement(
             rider_ref=rider_ref,
@@ -52,13 +53,14 @@ class MemoryStatements:
         content = self._store.content()
         last = [decisions[-1] for decisions in content.decisions.values()]
         newest = sorted(last, key=lambda d: (d.decided_time, d.ridden), reverse=True)
+        lines = [_line(content, decision) for decision in newest]
         return Overview(
             taps=sum(len(taps) for taps in content.taps.values()),
             cursor=content.cursor,
             trips=tuple(sorted(Counter(d.verdict.outcome.value for d in last).items())),
             charges=_by_state(content.charges.values()),
             balances=_balances(content.entries.values()),
-            recent_trips=tuple(_line(content, decision) for decision in newest[:recent]),
+            recent_trips=tuple(line for line in lines if line.listed)[:recent],
             recent_entries=tuple(MemoryLedger(content.entries).entries(limit=recent)),
         )
 

@@ -14,7 +14,7 @@ from fare.adapters import rows
 from fare.adapters.ledger import PostgresLedger
 from fare.adapters.tables import ACCOUNT, CHARGE, CURSOR, DECISION, ENTRY, POSTING, TAP
 from fare.charge import Charge
-from fare.decision import Decision
+from fare.decision import Decision, Outcome
 from fare.ledger import MONEY_BOOK, receivable, wallet
 from fare.money import Money
 from fare.statement import Balance, Overview, RiderStatement, TripLine, folded
@@ -25,6 +25,12 @@ _IN_FORCE = (
     .ext(pg.distinct_on(DECISION.c.trip_id))
     .order_by(DECISION.c.trip_id, DECISION.c.number.desc())
 )
+
+
+def _listed(last: sa.Subquery) -> sa.ColumnElement[bool]:
+    """Say `TripLine.listed` in SQL."""
+    charged = sa.exists().where(CHARGE.c.trip_id == last.c.trip_id)
+    return sa.or_(last.c.outcome != Outcome.VOID.value, charged)
 
 
 class PostgresStatements:
@@ -39,7 +45,8 @@ class PostgresStatements:
         ended = sa.func.coalesce(last.c.exit_time, last.c.entry_time)
         token = sa.select(ACCOUNT.c.card_token).where(ACCOUNT.c.rider_ref == rider_ref)
         with self._reading() as connection:
-            found = connection.execute(sa.select(last).order_by(ended.desc()).limit(limit))
+            lines = sa.select(last).where(_listed(last))
+            found = connection.execute(lines.order_by(ended.desc()).limit(limit))
             ledger = PostgresLedger(connection)
             account = connection.execute(token).one_or_none()
             return RiderStatement(
@@ -124,5 +131,6 @@ def _balances(connection: sa.Connection) -> tuple[Balance, ...]:
 def _recent_trips(connection: sa.Connection, recent: int) -> tuple[TripLine, ...]:
     last = _IN_FORCE.subquery()
     ended = sa.func.coalesce(last.c.exit_time, last.c.entry_time)
-    newest = sa.select(last).order_by(last.c.decided_time.desc(), ended.desc()).limit(recent)
+    lines = sa.select(last).where(_listed(last))
+    newest = lines.order_by(last.c.decided_time.desc(), ended.desc()).limit(recent)
     return _lines(connection, [rows.decision_of(row) for row in connection.execute(newest)])

@@ -302,6 +302,26 @@ class TestStatements:
         }
         assert rig.net("tok_yes") == 600
 
+    def test_lists_a_ride_once(self, pair: tuple[Store, Statements]) -> None:
+        """A ride that was seen on the way before its tap out came is one line, not also a void."""
+        rig = Rig(pair[0])
+        entry, out = ride(ADA, "houweizhai", "fangzhicheng")
+        rig.hears(entry)
+        rig.rest()
+        under_way = pair[1].rider(ADA).trips
+        rig.hears(out)
+        rig.rest()
+
+        rider, recent = pair[1].rider(ADA).trips, pair[1].overview().recent_trips
+
+        assert [line.decision.verdict.outcome for line in under_way] == ["open"]
+        assert [line.decision.verdict.trip_id for line in rider] == [out.tap_id]
+        assert [line.decision.verdict.trip_id for line in recent] == [out.tap_id]
+        assert [line.decision.verdict.outcome for line in pair[1].trip(entry.tap_id)] == [
+            "open",
+            "void",
+        ]
+
     def test_overview(self, pair: tuple[Store, Statements]) -> None:
         """The operator's figures count taps, trips and charges, and the accounts sum to zero."""
         rig = Rig(pair[0])

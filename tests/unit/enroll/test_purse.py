@@ -88,7 +88,6 @@ class TestView:
             (Outcome.OPEN, "On the way"),
             (Outcome.INCOMPLETE_ENTRY, "Nothing charged"),
             (Outcome.UNPRICED, "Nothing charged"),
-            (Outcome.VOID, "No trip"),
         ],
     )
     def test_trips_without_a_price(
@@ -101,6 +100,14 @@ class TestView:
 
         assert (trip.status, trip.fare) == (status, None)
         assert trip.why
+
+    def test_what_came_to_nothing_is_not_listed(
+        self, purse: Purse, store: MemoryStore, noon: datetime
+    ) -> None:
+        """A trip that was void before any money moved is no line of the rider's."""
+        decide(store, noon, Outcome.VOID)
+
+        assert purse.view(ADA).trips == ()
 
 
 class TestMeans:
