@@ -20,11 +20,13 @@ def served(app: FastAPI) -> Iterator[str]:
     """Serve an application and give its address; streams still open at the end are cut off."""
     config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
-    # Listening begins before the thread does, so the first request waits instead of being refused.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
+            while not server.started:  # or its start would count against a client's patience
+                thread.join(0.005)
+                assert thread.is_alive()
             yield "http://{}:{}".format(*listener.getsockname())
         finally:
             server.should_exit = True

@@ -51,4 +51,5 @@ class TestWarning:
             rig.hears(tap(ADA, "xiaozhai", "exit", 30))
             rig.rest()
 
-        assert [record.getMessage() for record in caplog.records] == ["code_used_twice"]
+        warnings = [one for one in caplog.records if one.levelno >= logging.WARNING]
+        assert [one.getMessage() for one in warnings] == ["code_used_twice"]
