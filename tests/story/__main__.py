@@ -5,6 +5,8 @@
 
 import argparse
 import contextlib
+import fcntl
+import shlex
 import shutil
 import signal
 import sys
@@ -26,21 +28,42 @@ def main() -> int:
     """Play the story once, then stay up unless told otherwise."""
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the table")
-    parser.add_argument("--folder", type=Path, default=Path("var/story"), help="cleared first")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("var/story"),
+        help="var/story unless told; cleared first",
+    )
     arguments = parser.parse_args()
+    folder: Path = arguments.folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(
+                f"gateline: a story already runs in {folder}.\n"
+                "End it first, or play this one elsewhere: make run ARGS='--folder var/second'",
+                file=sys.stderr,
+            )
+            return 1
+        shutil.rmtree(folder, ignore_errors=True)
+        return _tell(folder, once=arguments.once)
+
+
+def _tell(folder: Path, *, once: bool) -> int:
     console = Console(highlight=False)
     started_s = time.monotonic()
-    shutil.rmtree(arguments.folder, ignore_errors=True)
-    setting = Setting(arguments.folder.resolve(), shipped())
+    setting = Setting(folder, shipped())
 
     def say(text: str) -> None:
         at = f"{time.monotonic() - started_s:6.1f} s"
         setting.board.tell(at, text)
         console.print(f"[dim]{at}[/dim]  {text}", soft_wrap=True)
 
-    ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+        signal.signal(number, signal.default_int_handler)
+    status = 130  # what a shell says of a process that Ctrl-C ended
     say("setting the stage: PostgreSQL, bank, cloud, rider app, fare worker, two stations")
     try:
         server = board.serve(setting.board, setting.board_port)
@@ -53,13 +76,18 @@ def main() -> int:
                 console.print(f"[red]{row.name}: {row.wrong}[/red]")
         wrong = sum(1 for row in rows if row.wrong)
         say("everybody fared as the script says" if not wrong else f"{wrong} did not fare as told")
-        if not arguments.once:
+        status = 1 if wrong else 0
+        if not once:
             _invite(console, setting)
-            ending.wait()
+            threading.Event().wait()
         server.should_exit = True
+    except KeyboardInterrupt:
+        say("ending")
     finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C would leave processes behind
         setting.stop()
-    return 1 if wrong else 0
+    return status
 
 
 def _perform(setting: Setting, say: Callable[[str], None]) -> list[Row]:
@@ -91,7 +119,10 @@ def _invite(console: Console, setting: Setting) -> None:
         f"  2. walk through a lane with your webcam    {setting.webcam_url}\n"
         f"  3. see the money                           {setting.office_url}\n"
         f"  all of it live                             {setting.board_url}\n"
-        "Ctrl-C ends it."
+        "Commands such as `.venv/bin/python -m cloud_sync status` find its database by\n"
+        f"  export GATELINE_DATABASE_URL={shlex.quote(setting.database_url)}\n"
+        "Ctrl-C ends it.",
+        soft_wrap=True,
     )
 
 

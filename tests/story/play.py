@@ -111,7 +111,7 @@ class Play:
         for done in self._done.values():
             done.clear()
         threads = [
-            threading.Thread(target=self._live, args=(person,), name=person.name)
+            threading.Thread(target=self._live, args=(person,), name=person.name, daemon=True)
             for person in PASSENGERS
         ]
         for thread in threads:

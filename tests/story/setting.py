@@ -123,13 +123,14 @@ class Setting:
                   "--db", str(self.folder / "bank.sqlite"), "--silence-s", "3")  # fmt: skip
         stage.run("cloud", "cloud_sync", "serve", "--listen", self._at("cloud"))
         stage.wait_ready("cloud", "bank")
+        say(f"admitting two stations, writing {self._generated:,} generated templates for each")
         for station in STATIONS:
             config = self._configure(station)
             key = stage.once("edge_gate", "key", str(config))
             stage.once("cloud_sync", "admit", f"edge-{station}", station, key)
             stage.once("cloud_sync", "fill", station, "--count", str(self._generated),
                        "--seed", "1", "--model-id", self._model_id())  # fmt: skip
-        say(f"two stations admitted, {self._generated:,} generated templates in each view")
+        say("both are in their views")
         stage.run("app", "enroll", "serve", "--listen", self._at("app"))
         stage.run("worker", "fare", "work", "--bank", self.bank_url,
                   "--timeout-s", "1", "--stale-s", "3", "--query-after-s", "1")  # fmt: skip
