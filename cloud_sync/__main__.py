@@ -173,6 +173,10 @@ def _fill(chosen: argparse.Namespace, engine: sa.Engine) -> int:
 
 
 def _renew_epoch(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    with engine.connect() as connection:
+        if chosen.station_id not in stations(connection):
+            print(f"no station has the id {chosen.station_id}", file=sys.stderr)
+            return 1
     PostgresViewLog(engine).renew_epoch(chosen.station_id, uuid4())
     print(f"{chosen.station_id} starts a new history; its edges take a snapshot")
     return 0

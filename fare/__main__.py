@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from fare.adapters import database
 from fare.adapters.postgres import VERSIONS, PostgresStore
-from fare.city import shipped
+from fare.city import CityUnreadable, shipped
 from fare.log import say, start_logging
 
 _LOG = logging.getLogger("fare")
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fare", description=__doc__)
-    parser.add_argument("--city", default="xian", help="a city shipped in fare/data")
+    parser.add_argument("--city", default="xian", type=_city, help="a city shipped in fare/data")
     commands = parser.add_subparsers(required=True)
 
     work = commands.add_parser("work", help="take taps in, price, charge")
@@ -82,6 +82,14 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("trip", type=UUID)
     explain.set_defaults(command=_explain)
     return parser
+
+
+def _city(name: str) -> str:
+    try:
+        shipped(name)
+    except CityUnreadable as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from problem
+    return name
 
 
 def _now() -> datetime:

@@ -95,3 +95,11 @@ class TestPrice:
         """A station that does not exist ends with status 1."""
         assert main(["price", "atlantis", "zhonglou"]) == 1
         assert "atlantis" in capsys.readouterr().out
+
+    def test_unknown_city(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A city that is not shipped is a wrong argument, told without a traceback."""
+        with pytest.raises(SystemExit) as ended:
+            main(["--city", "atlantis", "price", "a", "b"])
+
+        assert ended.value.code == 2
+        assert "no city named atlantis is shipped" in capsys.readouterr().err
