@@ -54,13 +54,15 @@ class Play:
         self._setting = setting
         self._say = say
         self.faults: dict[str, str] = {}
+        self._closed = threading.Event()
         self._done = {person.name: threading.Event() for person in PASSENGERS}
         self._director = Director(
             setting.lanes, setting.photos, say, patience_s=patience_s, tries=tries
         )
 
     def close(self) -> None:
-        """Put all phones away."""
+        """Put all phones away; whoever is still walking goes home."""
+        self._closed.set()
         for phone in self.phones.values():
             phone.close()
 
@@ -111,7 +113,7 @@ class Play:
         for done in self._done.values():
             done.clear()
         threads = [
-            threading.Thread(target=self._live, args=(person,), name=person.name, daemon=True)
+            threading.Thread(target=self._come, args=(person,), name=person.name, daemon=True)
             for person in PASSENGERS
         ]
         for thread in threads:
@@ -120,22 +122,33 @@ class Play:
         for thread in threads:
             thread.join()
 
+    def _come(self, person: Passenger) -> None:
+        try:
+            self._live(person)
+        except RuntimeError:
+            if not self._closed.is_set():  # else the phone was put away in the middle of it
+                raise
+
     def _live(self, person: Passenger) -> None:
         if person.after:
             self._done[person.after].wait()
         self.answers[person.name] = []
         try:
             for step in person.steps:
+                if self._closed.is_set():
+                    return
                 answer = self._director.walk(person, step, self.phones.get(person.name))
                 self.answers[person.name].append((step, answer))
                 self._report(person, step, answer)
         except (Stranded, RuntimeError) as error:
+            if self._closed.is_set():
+                return
             self.faults[person.name] = str(error)
             self._say(f"{person.name} is stranded: {error}")
         finally:
             self._done[person.name].set()
         deadline = time.monotonic() + _FRESH_S
-        while self._row(person).wrong and time.monotonic() < deadline:
+        while not self._closed.is_set() and self._row(person).wrong and time.monotonic() < deadline:
             time.sleep(0.5)  # the page shows the fare as soon as it is paid
 
     def _report(self, person: Passenger, step: Step, answer: Answer) -> None:
