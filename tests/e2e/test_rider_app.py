@@ -12,6 +12,7 @@ from playwright.sync_api import (
     Browser,
     ConsoleMessage,
     Page,
+    Route,
     ViewportSize,
     expect,
     sync_playwright,
@@ -157,6 +158,27 @@ class TestRiderApp:
         ring = KeyRing([published(office.issuer)])
         verified = ride_code.verify(read.bytes, ring, MONDAY, RideCodeConfig())
         assert isinstance(verified, ride_code.Accepted)
+
+    def test_photo_before_the_script(
+        self, page: Page, people: dict[str, Image], tmp_path: Path
+    ) -> None:
+        """A photo chosen while a slow line still brings the script is sent all the same."""
+        (tmp_path / "eileen.png").write_bytes(png(people["Eileen"]))
+        sign_up(page, "Eileen", "collect", "store", "send", "pay")
+        held: list[Route] = []
+
+        def hold(route: Route) -> None:
+            held.append(route)
+
+        page.route("**/app/photos.js", hold, times=1)
+        with page.expect_request("**/app/photos.js"):
+            page.goto("/me/photos", wait_until="commit")
+
+        page.set_input_files("#files", tmp_path / "eileen.png")
+        (script,) = held
+        script.continue_()
+
+        expect(page.locator("#accepted [data-photo]")).to_have_count(1)
 
     def test_camera(self, page: Page) -> None:
         """The live picture is judged as it runs, and the photo taken from it is accepted."""

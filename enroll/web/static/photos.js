@@ -34,13 +34,15 @@ async function send(blob, name) {
   return answer.ok;
 }
 
-files?.addEventListener("change", async () => {
+async function sendChosen() {
   let all = files.files.length > 0;
   for (const file of files.files) all = (await send(file, file.name)) && all;
   files.value = "";
   if (all) location.reload();
   else if (fresh) await refresh();
-});
+}
+files?.addEventListener("change", sendChosen);
+if (files?.files.length) sendChosen(); // chosen before this script had come over a slow line
 
 // Brings the list of accepted photos up to date and leaves the refusals where they are.
 async function refresh() {
