@@ -69,6 +69,9 @@ class StationConfig:
     fnir_limit: float = 0.2
     """Largest expected share of riders sent to the code reader, 0.005 to 0.5; with more, no face
     opens at this station."""
+    keep_taps_days: int = 30
+    """How long acknowledged taps stay in the outbox, days, 7 to 3,650: the cloud may ask for them
+    again after it has lost some."""
     show_pictures: bool = False
     """Whether the staff page shows the lanes' pictures, from memory, never stored. Off: whoever
     runs a demonstration switches it on."""
@@ -92,6 +95,8 @@ class StationConfig:
         OpeningConfig(self.target_fpir, self.fnir_limit)
         if not 1 <= self.model_threads <= 16:
             raise ValueError("model_threads is 1 to 16")
+        if not 7 <= self.keep_taps_days <= 3_650:
+            raise ValueError("keep_taps_days is 7 to 3,650")
 
     @property
     def opening(self) -> OpeningConfig:

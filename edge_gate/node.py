@@ -7,6 +7,7 @@ a process may have (clocks, randomness, the models' folder) comes in from there.
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -191,7 +192,12 @@ class Node:
             if gone:
                 say(_LOG, "templates_expired", count=gone)
 
-        return Chore("seal", 2.0, seal), Chore("sweep", 10.0, sweep)
+        def prune(now: Moment) -> None:
+            gone = self._outbox.prune(now.wall - timedelta(days=self._config.keep_taps_days))
+            if gone:
+                say(_LOG, "taps_pruned", count=gone)
+
+        return Chore("seal", 2.0, seal), Chore("sweep", 10.0, sweep), Chore("prune", 60.0, prune)
 
     def _services(self) -> tuple[Service, ...]:
         """Return what talks with the cloud; without a cloud the replica is read once."""

@@ -1,7 +1,8 @@
 """One uploaded file, read into memory and nowhere else.
 
 The usual form parser writes files above a megabyte to disk; a face must not lie there without
-consent (DESIGN.md, invariant 7), so the whole body is bounded and parsed in memory.
+consent ("nobody else's face", docs/architecture.md), so the whole body is bounded and parsed in
+memory.
 """
 
 from collections.abc import AsyncGenerator

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
+from random import random
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -21,15 +22,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cloud_sync.adapters.node_key_file import load_or_make
 from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.system_clock import SystemClock
 from cloud_sync.content import content_hash, root_hash
 from cloud_sync.gallery import Change, IssuerKey, PutKey, PutTemplate, Template
 from cloud_sync.generate import templates
 from cloud_sync.messages import Snapshot
 from edge_gate.adapters.opencv import encode
 from edge_gate.adapters.pack import open_eye
+from edge_gate.config import parse
 from edge_gate.eye import ModelRefused
+from edge_gate.moment import Moment
+from edge_gate.node import Given, Node
 from edge_gate.ride_code import issue
-from fare.tap import Tap
+from fare.tap import Direction, Medium, Tap
 from tests.people import portraits
 from tests.served import free_port
 
@@ -147,6 +152,20 @@ class Station:
         return found
 
 
+def _old_tap(number: int, age: timedelta) -> Tap:
+    return Tap(
+        UUID(int=number),
+        EILEEN,
+        "bei",
+        "entry",
+        Direction.ENTRY,
+        Medium.CODE,
+        datetime.now(UTC) - age,
+        0,
+        code_id=bytes(18),
+    )
+
+
 @pytest.fixture
 def station(tmp_path: Path, held: tuple[Change, ...]) -> Iterator[Station]:
     """Give a prepared station; a node that still runs at the end is killed."""
@@ -214,6 +233,30 @@ class TestCommands:
     def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "edge_gate", *words]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    def test_forgets_taps_that_the_cloud_has_held_for_long(self, station: Station) -> None:
+        """Of an old and a young acknowledged tap and one not acknowledged, only the old goes."""
+        key = load_or_make(station.data / "node.key", entropy=os.urandom)
+        outbox = SqliteOutbox(station.data / "outbox.db", key, new_id=uuid4)
+        ages = (60, 1, 0)
+        for number, days in enumerate(ages):
+            outbox.append(_old_tap(number, timedelta(days=days)))
+        outbox.acknowledge(outbox.outbox_id, 2)
+        outbox.close()
+        config = parse((station.folder / "station.toml").read_text(), folder=station.folder)
+        given = Given(
+            SystemClock(), os.urandom, random, uuid4, MODELS, station.folder, lambda: None
+        )
+        node = Node(config, given)
+
+        [prune] = [chore for chore in node._chores() if chore.name == "prune"]
+        prune.do(Moment(time.monotonic(), datetime.now(UTC)))
+        node._outbox.close()
+
+        outbox = SqliteOutbox(station.data / "outbox.db", key, new_id=uuid4)
+        left = [sealed.seq for sealed in outbox.since(0, 9)]
+        outbox.close()
+        assert left == [2, 3]
 
     def test_key_is_made_once(self, station: Station) -> None:
         """The node's public key is printed in hex and stays the same."""

@@ -23,6 +23,9 @@ from tests.story import board
 from tests.story.play import Play, Row
 from tests.story.setting import Setting
 
+_MARK = ".gateline-story"
+"""The file by which a story knows a folder that it may clear."""
+
 
 def main() -> int:
     """Play the story once, then stay up unless told otherwise."""
@@ -47,7 +50,12 @@ def main() -> int:
                 file=sys.stderr,
             )
             return 1
+        if folder.exists() and not (folder / _MARK).exists() and any(folder.iterdir()):
+            print(f"gateline: {folder} is not a story's folder; it is left alone", file=sys.stderr)
+            return 1
         shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / _MARK).touch()
         return _tell(folder, once=arguments.once)
 
 

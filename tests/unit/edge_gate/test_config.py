@@ -67,6 +67,7 @@ class TestParse:
             (STATION.replace('"bei"', "7") + LANE, "str is needed"),
             (STATION + "target_fpir = 2.0\n" + LANE, "out of range"),
             (STATION + "show_pictures = 1\n" + LANE, "bool is needed"),
+            (STATION + "keep_taps_days = 1\n" + LANE, "keep_taps_days is 7"),
             (STATION + LANE + "[stages.face.approach]\nframes_first = 0\n", "out of range"),
             (STATION + LANE + "[stages.face.approach]\nframes_first = true\n", "int is needed"),
             (STATION + LANE + 'zone = "all"\n', "a list is needed"),
