@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edge_gate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m edge_gate", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command, words in (
         ("run", _run, "serve a station's lanes and pages"),

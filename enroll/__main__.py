@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="enroll", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m enroll", description=__doc__)
     commands = parser.add_subparsers(required=True)
 
     serve = commands.add_parser("serve", help="the rider app and its API")

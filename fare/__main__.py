@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fare", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m fare", description=__doc__)
     parser.add_argument("--city", default="xian", type=_city, help="a city shipped in fare/data")
     commands = parser.add_subparsers(required=True)
 
