@@ -25,6 +25,9 @@ from tests.taps import START, tap
 KEY = NodeKey(bytes(range(32)))
 FILE = "outbox.db"
 
+SHIPPED: Synchronous = SqliteConfig().synchronous
+"""What a node runs with: the tests cut the power of the shipped setting, not of a stated one."""
+
 
 def ids(first: int) -> Iterator[UUID]:
     """Give outbox ids that are the same in every run."""
@@ -79,7 +82,7 @@ def opened(run: Run, vfs: str, synchronous: Synchronous, first_id: int) -> Itera
         outbox.close()
 
 
-def run_taps(folder: Path, count: int, *, synchronous: Synchronous = "FULL") -> Run:
+def run_taps(folder: Path, count: int, *, synchronous: Synchronous = SHIPPED) -> Run:
     """Make an outbox and let `count` riders through, with acknowledgements and a pruning between.
 
     Twelve pages of WAL before each checkpoint put several checkpoints and WAL restarts in the run.
@@ -98,7 +101,7 @@ def run_taps(folder: Path, count: int, *, synchronous: Synchronous = "FULL") -> 
     return run
 
 
-def run_gate(folder: Path, riders: int, *, synchronous: Synchronous = "FULL") -> Run:
+def run_gate(folder: Path, riders: int, *, synchronous: Synchronous = SHIPPED) -> Run:
     """Let riders through a real tapper; what counts is when it gave permission to open."""
     with recording(folder) as (recorder, vfs):
         run = Run(recorder)
@@ -128,7 +131,7 @@ def run_again(folder: Path, before: Run, cut: Cut, count: int) -> Run:
         run.durable = [(0, t) for durable_at, t in before.durable if durable_at <= cut.at]
         run.acknowledged = [(-1, seq) for asked_at, seq in before.acknowledged if asked_at < cut.at]
         run.pruned = [(-1, seq) for asked_at, seq in before.pruned if asked_at < cut.at]
-        with opened(run, vfs, "FULL", 500) as outbox:
+        with opened(run, vfs, SHIPPED, 500) as outbox:
             # What the gate has read is sent and shown: it must not vanish later.
             found = [s.tap for s in outbox.since(0, 10_000)]
             run.asked = [each for each in run.asked if each[1] in (*found, *_taps(run.durable))]
@@ -158,7 +161,7 @@ def run_on_damage(folder: Path) -> Run:
         run = Run(recorder)
         run.durable = [(0, tap(number)) for number in (2, 4, 5)]
         run.asked = [(-1, tap(number)) for number in (2, 4, 5)]
-        with opened(run, vfs, "FULL", 500) as outbox:
+        with opened(run, vfs, SHIPPED, 500) as outbox:
             for number in (6, 7):
                 pass_one(run, outbox, number)
     return run

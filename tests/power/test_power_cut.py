@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from cloud_sync.adapters.outbox_file import Synchronous
-from tests.power.power_cut import Run, aftermath, cuts, run_again, run_gate, run_on_damage, run_taps
+from tests.power.power_cut import (
+    SHIPPED,
+    Run,
+    aftermath,
+    cuts,
+    run_again,
+    run_gate,
+    run_on_damage,
+    run_taps,
+)
 
 
 def _survives(run: Run, image: Path, *, torn: int) -> int:
@@ -18,7 +27,7 @@ def _survives(run: Run, image: Path, *, torn: int) -> int:
     return tried
 
 
-def _taps(folder: Path, count: int, *, synchronous: Synchronous = "FULL") -> Run:
+def _taps(folder: Path, count: int, *, synchronous: Synchronous = SHIPPED) -> Run:
     (folder / "run").mkdir()
     return run_taps(folder / "run", count, synchronous=synchronous)
 

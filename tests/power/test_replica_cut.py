@@ -19,6 +19,8 @@ from tests.templates import EPOCH, put, rider, snapshot
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 FILE = "gallery.db"
+SHIPPED = ReplicaConfig().synchronous
+"""What a node runs with."""
 OTHER = UUID(int=2)
 
 
@@ -57,7 +59,7 @@ class Run:
         self.states.append((len(self.recorder.ops), Seen.of(replica)))
 
 
-def follow(folder: Path, *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> Run:
+def follow(folder: Path, *, synchronous: Literal["FULL", "NORMAL"] = SHIPPED) -> Run:
     """Take a snapshot, deltas with drops, leases, and another snapshot, all recorded."""
     folder.mkdir()
     with recording(folder) as (recorder, vfs):
