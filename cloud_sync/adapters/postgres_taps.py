@@ -20,8 +20,8 @@ from cloud_sync.ingest import Aside, Judgement, Known, Stored, judge
 from cloud_sync.outbox import SealedTap
 from cloud_sync.tap_log import Batch, Blemish, EdgeUnknown, Quarantined, Receipt, TapLogFailed
 from cloud_sync.view import EdgeNode
+from fare.adapters.rows import tap_of, tap_row
 from fare.log import say
-from fare.tap import Direction, Medium, Tap
 
 TAP_CHANNEL = "gateline_tap"
 """NOTIFY channel; the payload is the latest position."""
@@ -178,41 +178,17 @@ def _alarm(batch: Batch, judgement: Judgement) -> None:
 
 
 def _row(edge_id: str, sealed: SealedTap, received: datetime) -> dict[str, Any]:
-    tap = sealed.tap
     return {
-        "tap_id": tap.tap_id,
+        **tap_row(sealed.tap),
         "edge_id": edge_id,
         "outbox_id": sealed.outbox_id,
         "seq": sealed.seq,
         "prev_hash": sealed.prev_hash,
         "hash": sealed.digest(),
         "signature": sealed.signature,
-        "rider_ref": tap.rider_ref,
-        "station_id": tap.station_id,
-        "lane_id": tap.lane_id,
-        "direction": tap.direction.value,
-        "medium": tap.medium.value,
-        "tap_time": tap.tap_time,
-        "clock_error_ms": tap.clock_error_ms,
-        "model_id": tap.model_id,
-        "score_e4": tap.score_e4,
-        "code_id": tap.code_id,
         "received_at": received,
     }
 
 
 def _sealed(row: sa.Row[Any]) -> SealedTap:
-    tap = Tap(
-        tap_id=row.tap_id,
-        rider_ref=row.rider_ref,
-        station_id=row.station_id,
-        lane_id=row.lane_id,
-        direction=Direction(row.direction),
-        medium=Medium(row.medium),
-        tap_time=row.tap_time,
-        clock_error_ms=row.clock_error_ms,
-        model_id=row.model_id,
-        score_e4=row.score_e4,
-        code_id=row.code_id,
-    )
-    return SealedTap(row.outbox_id, row.seq, row.prev_hash, tap, row.signature)
+    return SealedTap(row.outbox_id, row.seq, row.prev_hash, tap_of(row), row.signature)
