@@ -66,7 +66,7 @@ protos: setup ## generate the protobuf code again
 
 lock: setup ## resolve the pinned packages again
 	@$(PY) -m pip install --quiet uv
-	@$(PY) -m uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-annotate \
+	@$(PY) -m uv pip compile pyproject.toml --extra dev --extra milvus --universal --generate-hashes --no-annotate \
 	  --python-version 3.11 --quiet --upgrade --output-file requirements.lock
 
 clean: ## remove what setup and runs have made
