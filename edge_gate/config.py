@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from edge_gate.calibration import OpeningConfig
+from cloud_sync.calibration import OpeningConfig
 from edge_gate.pipeline import LaneConfig
 from fare.tap import Direction
 
@@ -65,7 +65,7 @@ class StationConfig:
     """Threads of one inference, 1 to 16."""
     target_fpir: float = 1e-2
     """Share of strangers' approaches that may open wrongly, above 0, below 1; with the gallery's
-    size it makes the threshold (`edge_gate.calibration`)."""
+    size it makes the threshold (`cloud_sync.calibration`)."""
     fnir_limit: float = 0.2
     """Largest expected share of riders sent to the code reader, 0.005 to 0.5; with more, no face
     opens at this station."""

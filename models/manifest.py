@@ -76,7 +76,7 @@ class Pack:
     insightface: Mapping[str, str]
     """Role to file name inside an InsightFace pack; empty for the others."""
     calibration: Mapping[str, Any]
-    """What the model's scores are worth (`edge_gate/calibration.py`); empty if not measured."""
+    """What the model's scores are worth (`cloud_sync/calibration.py`); empty if not measured."""
 
 
 def load(path: Path = _HERE / "manifest.toml") -> dict[str, Pack]:

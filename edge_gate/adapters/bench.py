@@ -16,6 +16,7 @@ from pathlib import Path
 from uuid import UUID
 
 from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
+from cloud_sync.calibration import Calibration
 from cloud_sync.content import Space
 from cloud_sync.gallery import PutTemplate, Template
 from cloud_sync.generate import templates
@@ -29,7 +30,6 @@ from edge_gate.adapters.pack import open_calibration, open_eye
 from edge_gate.adapters.qr import ZxingReader
 from edge_gate.adapters.sim_turnstile import SimTurnstile, Walk
 from edge_gate.bench import BenchClock, Spread, Walks, at_pace, spread, walk
-from edge_gate.calibration import Calibration
 from edge_gate.eye import Eye
 from edge_gate.face import Image
 from edge_gate.holdings import Holdings

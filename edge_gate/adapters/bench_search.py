@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 import faiss
 import numpy as np
 
+from cloud_sync.calibration import Calibration
 from cloud_sync.content import Space
 from cloud_sync.gallery import Template
 from cloud_sync.generate import templates
 from cloud_sync.lease import Lease
 from edge_gate.adapters.faiss_gallery import FaissGallery
 from edge_gate.bench import Searches, Spread, same_decision, spread
-from edge_gate.calibration import Calibration
 from edge_gate.decide import DecideConfig, Standing
 from edge_gate.face import Embedding
 from edge_gate.moment import Moment

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge_gate import calibration, error_rate, evaluate, presentation
+from cloud_sync import calibration
+from cloud_sync.calibration import Calibration
+from edge_gate import error_rate, evaluate, presentation
 from edge_gate.adapters import opencv, plot
-from edge_gate.calibration import Calibration
 from edge_gate.error_rate import Rate, Searches
 from edge_gate.evaluate import Photo, Seen
 from edge_gate.eye import Eye

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from edge_gate import calibration
+from cloud_sync import calibration
+from cloud_sync.calibration import Calibration
 from edge_gate.adapters import onnx, opencv
-from edge_gate.calibration import Calibration
 from edge_gate.detect import DetectConfig
 from edge_gate.eye import Eye, LivenessModel, ModelRefused
 from models import manifest

@@ -4,9 +4,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloud_sync.calibration import opening_threshold
 from cloud_sync.content import Space
 from edge_gate.adapters.pack import open_calibration, open_eye
-from edge_gate.calibration import opening_threshold
 from edge_gate.config import StationConfig
 from edge_gate.eye import Eye, ModelRefused
 from edge_gate.holdings import ThresholdFor

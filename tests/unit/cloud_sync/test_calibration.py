@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_gate import calibration
+from cloud_sync import calibration
+from cloud_sync.calibration import Calibration, OpeningConfig
 from edge_gate.adapters.pack import open_calibration
-from edge_gate.calibration import Calibration, OpeningConfig
 
 OPEN = open_calibration("open")
 SIZES = st.integers(1, 3_000_000)
