@@ -1,0 +1,90 @@
+"""The cloud's signature over a chunk: who ends the TLS in between cannot put a template into it.
+
+Signed are the station, the epoch, the revision that the chunk leads to, its place, its kind and
+its digest, which covers every change in order. The node gets the public half when it is admitted.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from cloud_sync.fields import joined
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkStamp:
+    """What is signed of a chunk."""
+
+    station_id: str
+    epoch: UUID
+    to_rev: int
+    """The revision afterwards, from 0."""
+    index: int
+    """Place in the snapshot, from 0; 0 for a delta."""
+    is_snapshot: bool
+    sha256: bytes
+    """The chunk's own digest, 32 bytes."""
+
+    def encoded(self) -> bytes:
+        """Return the bytes that are signed."""
+        return joined(
+            b"gateline chunk 1",
+            self.station_id.encode(),
+            self.epoch.bytes,
+            self.to_rev.to_bytes(8, "big"),
+            self.index.to_bytes(4, "big"),
+            b"snapshot" if self.is_snapshot else b"delta",
+            self.sha256,
+        )
+
+
+class CloudKey:
+    """The cloud's Ed25519 key pair; the private half never leaves this object."""
+
+    __slots__ = ("_private",)
+
+    def __init__(self, private: bytes) -> None:
+        """Take a private key of 32 random bytes.
+
+        Raises:
+            ValueError: It is not 32 bytes.
+        """
+        self._private = Ed25519PrivateKey.from_private_bytes(private)
+
+    @property
+    def public_key(self) -> bytes:
+        """The public half, 32 bytes raw."""
+        return self._private.public_key().public_bytes_raw()
+
+    def sign(self, stamp: ChunkStamp) -> bytes:
+        """Return the signature of a chunk, 64 bytes."""
+        return self._private.sign(stamp.encoded())
+
+
+class ChunkVerifier:
+    """Checks chunks against the cloud's public key."""
+
+    __slots__ = ("_public",)
+
+    def __init__(self, public_key: bytes) -> None:
+        """Take the public half, 32 bytes.
+
+        Raises:
+            ValueError: It is no public key.
+        """
+        self._public = Ed25519PublicKey.from_public_bytes(public_key)
+
+    def is_genuine(self, stamp: ChunkStamp, signature: bytes) -> bool:
+        """Return whether the cloud has signed this very chunk.
+
+        Args:
+            stamp: Made from the chunk as it arrived.
+            signature: As it arrived with it.
+        """
+        try:
+            self._public.verify(signature, stamp.encoded())
+        except InvalidSignature:
+            return False
+        return True

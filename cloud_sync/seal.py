@@ -1,0 +1,125 @@
+"""Templates as ciphertext: AES-256-GCM bound to whose they are and where they belong.
+
+A record that is moved to another rider, station, epoch, version, model or transform does not
+open, nor does one that was changed or cut. Opening fails as `NotOpened`, which says nothing of
+the content. Nonces come in as arguments; each is used once under a key (random ones are good for
+2^32 records of one key, NIST SP 800-38D, 8.3; an epoch has a few million).
+"""
+
+from typing import NamedTuple
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from cloud_sync.fields import joined
+
+NONCE_BYTES = 12
+"""96 bits, the length that GCM is made for (SP 800-38D, 5.2.1.1)."""
+TAG_BYTES = 16
+"""128 bits, the whole tag."""
+
+_KNOWN_MAX = 64
+"""Pairs of model and transform whose encoding is remembered; a view has one or two."""
+
+
+class NotOpened(ValueError):
+    """This ciphertext is not what it is said to be, or not under this key."""
+
+
+class Label(NamedTuple):
+    """What a sealed template is said to be."""
+
+    rider_ref: UUID
+    version: int
+    model_id: str
+    transform_id: str
+
+
+class StationCipher:
+    """Seals and opens the templates of one station and epoch; may be used by several threads.
+
+    Keep it as long as the epoch: setting up AES takes as long as a record.
+    """
+
+    __slots__ = ("_aead", "_head", "_spaces")
+
+    def __init__(self, data_key: bytes, *, station_id: str, epoch: UUID) -> None:
+        """Take the key of a station and epoch.
+
+        Args:
+            data_key: 32 bytes, see `keys.data_key`.
+            station_id: The station.
+            epoch: The view's history.
+        """
+        self._aead = AESGCM(data_key)
+        self._head = joined(b"gateline template 1", station_id.encode(), epoch.bytes)
+        self._spaces: dict[tuple[str, str], bytes] = {}
+
+    def seal(self, packed: bytes, label: Label, *, nonce: bytes) -> bytes:
+        """See `seal_vector`."""
+        return nonce + self._aead.encrypt(nonce, packed, self._associated(label))
+
+    def open(self, sealed: bytes, label: Label) -> bytes:
+        """See `open_vector`."""
+        return opened(self._aead, sealed, self._associated(label))
+
+    def _associated(self, label: Label) -> bytes:
+        """Return what is authenticated: station, epoch, rider, version, model, transform.
+
+        In this order; what has no fixed length stands behind its length.
+        """
+        space = self._spaces.get((label.model_id, label.transform_id))
+        if space is None:
+            space = joined(label.model_id.encode(), label.transform_id.encode())
+            if len(self._spaces) < _KNOWN_MAX:
+                self._spaces[label.model_id, label.transform_id] = space
+        return b"".join(
+            (self._head, label.rider_ref.bytes, label.version.to_bytes(4, "big"), space)
+        )
+
+
+def seal_vector(cipher: StationCipher, packed: bytes, label: Label, *, nonce: bytes) -> bytes:
+    """Return nonce, ciphertext and tag of a template's packed vector: 28 bytes more.
+
+    Args:
+        cipher: The station's and epoch's.
+        packed: float16 little-endian values, see `content.pack`.
+        label: Whose it is, and what.
+        nonce: 12 bytes, never used before under this key.
+    """
+    return cipher.seal(packed, label, nonce=nonce)
+
+
+def open_vector(cipher: StationCipher, sealed: bytes, label: Label) -> bytes:
+    """Return the packed vector of a template.
+
+    Args:
+        cipher: The station's and epoch's.
+        sealed: What `seal_vector` has returned.
+        label: Whose it is said to be, and what.
+
+    Raises:
+        NotOpened: It is somebody else's, of another station, epoch, version, model or transform,
+            was changed, or is under another key.
+    """
+    return cipher.open(sealed, label)
+
+
+def opened(aead: AESGCM, sealed: bytes, associated: bytes) -> bytes:
+    """Return the content of nonce, ciphertext and tag.
+
+    Args:
+        aead: The key.
+        sealed: 28 bytes and more.
+        associated: What was authenticated beside it.
+
+    Raises:
+        NotOpened: It does not open.
+    """
+    if len(sealed) < NONCE_BYTES + TAG_BYTES:
+        raise NotOpened(f"{len(sealed)} bytes are no sealed record")
+    try:
+        return aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], associated)
+    except InvalidTag:
+        raise NotOpened("the record does not open as what it is said to be") from None
