@@ -13,22 +13,10 @@ from uuid import UUID
 
 from cloud_sync.budget import FIRST, OUTSIDE
 from cloud_sync.claim import LONG_SHOT, SHIPPED, Source, by_name
+from cloud_sync.master import Standing
 from cloud_sync.prefilter import Place, Ranking, priority_of
 
 _SHIPPED = by_name(SHIPPED)
-
-
-class Standing(StrEnum):
-    """What the master gallery says of a rider."""
-
-    ACTIVE = "active"
-    """Stations may hold the face."""
-    INACTIVE = "inactive"
-    """Known, but paused, held back, or without a template."""
-    GONE = "gone"
-    """Withdrawn, which is final."""
-    UNKNOWN = "unknown"
-    """Nobody has this reference."""
 
 
 class Absence(StrEnum):

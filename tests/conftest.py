@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from cloud_sync.adapters.postgres import VERSIONS as CLOUD_VERSIONS
 from fare.adapters import database
 
 _NUMBERS = itertools.count()
@@ -69,6 +70,33 @@ def engine(database_url: str) -> Iterator[sa.Engine]:
     engine = database.connect(database_url)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def _cloud(postgres_url: str) -> Iterator[sa.Engine]:
+    """Make one database with the schema `cloud_sync` for all tests that empty it themselves."""
+    admin = database.connect(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text("CREATE DATABASE cloud"))
+    admin.dispose()
+    engine = database.connect(postgres_url.replace("/postgres?", "/cloud?"))
+    database.migrate(engine, "cloud_sync", CLOUD_VERSIONS)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def cloud(_cloud: sa.Engine) -> sa.Engine:
+    """Give an engine on an emptied schema `cloud_sync`: 30 ms, where a new database takes 600."""
+    with _cloud.begin() as connection:
+        tables = connection.execute(
+            sa.text("SELECT tablename FROM pg_tables WHERE schemaname = 'cloud_sync'")
+        ).scalars()
+        names = [f"cloud_sync.{name}" for name in tables if name != "alembic_version"]
+        connection.execute(sa.text(f"TRUNCATE {', '.join(names)}"))
+        for head in ("tap_head", "master_head", "claim_cursor"):
+            connection.execute(sa.text(f"INSERT INTO cloud_sync.{head} VALUES (1, 0)"))
+    return _cloud
 
 
 @pytest.fixture

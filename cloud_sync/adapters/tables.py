@@ -125,3 +125,101 @@ TAP_QUARANTINE = sa.Table(
     sa.Column("is_settled", sa.Boolean, nullable=False),
     *_tap_columns(),
 )
+
+MASTER_HEAD = sa.Table(
+    "master_head",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("rev", sa.BigInteger, nullable=False),
+)
+
+MASTER_RIDER = sa.Table(
+    "master_rider",
+    METADATA,
+    sa.Column("rider_ref", sa.Uuid, primary_key=True),
+    sa.Column("standing", sa.Text, nullable=False),
+    sa.Column("since", _TIME, nullable=False),
+)
+
+MASTER_TEMPLATE = sa.Table(
+    "master_template",
+    METADATA,
+    sa.Column("rider_ref", sa.Uuid, primary_key=True),
+    sa.Column("model_id", sa.Text, primary_key=True),
+    sa.Column("transform_id", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("is_active", sa.Boolean, nullable=False),
+    sa.Column("rev", sa.BigInteger, nullable=False),
+)
+
+CLAIM = sa.Table(
+    "claim",
+    METADATA,
+    sa.Column("station_id", sa.Text, primary_key=True),
+    sa.Column("rider_ref", sa.Uuid, primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("weight", sa.Double, nullable=False),
+    sa.Column("since", _TIME, nullable=False),
+    sa.Column("until", _TIME, nullable=False),
+)
+
+HOME = sa.Table(
+    "home",
+    METADATA,
+    sa.Column("rider_ref", sa.Uuid, primary_key=True),
+    sa.Column("station_id", sa.Text, primary_key=True),
+    sa.Column("place", sa.SmallInteger, nullable=False),
+    sa.Column("since", _TIME, nullable=False),
+)
+
+HABIT = sa.Table(
+    "habit",
+    METADATA,
+    sa.Column("station_id", sa.Text, primary_key=True),
+    sa.Column("rider_ref", sa.Uuid, primary_key=True),
+    sa.Column("bucket", sa.SmallInteger, primary_key=True),
+    sa.Column("weight", sa.Double, nullable=False),
+    sa.Column("at", _TIME, nullable=False),
+)
+
+LAST_TAP = sa.Table(
+    "last_tap",
+    METADATA,
+    sa.Column("rider_ref", sa.Uuid, primary_key=True),
+    sa.Column("station_id", sa.Text, nullable=False),
+    sa.Column("direction", sa.Text, nullable=False),
+    sa.Column("at", _TIME, nullable=False),
+)
+
+SOURCE_HIT = sa.Table(
+    "source_hit",
+    METADATA,
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("station_id", sa.Text, primary_key=True),
+    sa.Column("direction", sa.Text, primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("tier", sa.SmallInteger, primary_key=True),
+    sa.Column("passages", sa.BigInteger, nullable=False),
+)
+
+CLAIM_CURSOR = sa.Table(
+    "claim_cursor",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("position", sa.BigInteger, nullable=False),
+)
+
+RECONCILE = sa.Table(
+    "reconcile",
+    METADATA,
+    sa.Column("station_id", sa.Text, primary_key=True),
+    sa.Column("due_at", _TIME, nullable=False),
+    sa.Column("done_at", _TIME),
+    sa.Column("first", sa.Integer, nullable=False),
+    sa.Column("second", sa.Integer, nullable=False),
+    sa.Column("outside", sa.Integer, nullable=False),
+    sa.Column("first_bound", sa.Integer, nullable=False),
+    sa.Column("puts", sa.BigInteger, nullable=False),
+    sa.Column("drops", sa.BigInteger, nullable=False),
+)

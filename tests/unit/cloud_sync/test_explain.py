@@ -7,7 +7,8 @@ import pytest
 
 from cloud_sync.budget import Budget
 from cloud_sync.claim import HABIT, HOME, PRESENCE, Claim
-from cloud_sync.explain import Absence, Standing, Subject, as_json, explain, in_words
+from cloud_sync.explain import Absence, Subject, as_json, explain, in_words
+from cloud_sync.master import Standing
 from cloud_sync.prefilter import desired
 from tests.templates import rider
 

@@ -1,0 +1,330 @@
+"""The master gallery in PostgreSQL: functions inside the caller's transaction, and the port.
+
+Locks are taken in one order by everybody: riders by their references, then the head of the feed,
+then views (see `membership`). Whoever puts a rider into a view shares the lock on the rider, so a
+withdrawal and a put never miss each other.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from cloud_sync.adapters.publish import DIMENSION
+from cloud_sync.adapters.tables import MASTER_HEAD, MASTER_RIDER, MASTER_TEMPLATE
+from cloud_sync.content import check, pack, unpack
+from cloud_sync.gallery import Template
+from cloud_sync.master import (
+    Activate,
+    Deactivate,
+    Erase,
+    Held,
+    MasterChange,
+    MasterFailed,
+    MasterLine,
+    MasterPage,
+    PutMaster,
+    Standing,
+    Withdraw,
+    is_late,
+    rider_of,
+)
+
+_ERASED = b""
+_STANDING = {
+    Activate: Standing.ACTIVE,
+    Deactivate: Standing.INACTIVE,
+    Erase: Standing.INACTIVE,
+    Withdraw: Standing.GONE,
+}
+
+
+def apply(
+    connection: sa.Connection,
+    changes: Sequence[MasterChange],
+    now: datetime,
+    *,
+    dimension: int = DIMENSION,
+) -> frozenset[UUID]:
+    """Make changes to the master gallery inside the caller's transaction.
+
+    Args:
+        connection: With a transaction begun that holds no view yet.
+        changes: In their order.
+        now: Aware UTC.
+        dimension: Values in a vector.
+
+    Returns:
+        The riders whom something has changed for.
+
+    Raises:
+        TemplateRefused: A template is not a unit vector of its dimension.
+        sqlalchemy.exc.SQLAlchemyError: The database did not take it.
+    """
+    for change in changes:
+        if isinstance(change, PutMaster):
+            check(change.template.vector, dimension=dimension)
+    standings = _locked(connection, {rider_of(change) for change in changes}, now)
+    changed: set[UUID] = set()
+    for kind, run in groupby(changes, type):
+        wanted = [change for change in run if standings[rider_of(change)] is not Standing.GONE]
+        if kind is PutMaster:
+            templates = [each.template for each in wanted if isinstance(each, PutMaster)]
+            changed |= _put(connection, templates, standings)
+            continue
+        for change in wanted:
+            standing = _STANDING[type(change)]
+            if standing is not standings[rider_of(change)] or isinstance(change, Erase):
+                _stand(connection, change, standing, now)
+                standings[rider_of(change)] = standing
+                changed.add(rider_of(change))
+    return frozenset(changed)
+
+
+def changes_since(connection: sa.Connection, rev: int, limit: int) -> MasterPage:
+    """Return up to `limit` templates whose latest change lies after a revision.
+
+    Args:
+        connection: To the database.
+        rev: Read so far; 0 at first.
+        limit: Lines at most.
+    """
+    query = sa.select(MASTER_TEMPLATE).where(MASTER_TEMPLATE.c.rev > rev)
+    rows = connection.execute(query.order_by(MASTER_TEMPLATE.c.rev).limit(limit)).all()
+    lines = tuple(_line(row) for row in rows)
+    return MasterPage(lines, lines[-1].rev if lines else rev)
+
+
+def active(connection: sa.Connection, rider_refs: Iterable[UUID]) -> frozenset[UUID]:
+    """Return those of some riders whom stations may hold."""
+    query = sa.select(MASTER_RIDER.c.rider_ref).where(
+        MASTER_RIDER.c.rider_ref == sa.any_(sa.cast(list(rider_refs), pg.ARRAY(sa.Uuid))),
+        MASTER_RIDER.c.standing == Standing.ACTIVE.value,
+    )
+    return frozenset(connection.execute(query).scalars())
+
+
+def shared(connection: sa.Connection, rider_refs: Iterable[UUID]) -> frozenset[UUID]:
+    """Return those of some riders whom stations may hold, and keep that so until the commit.
+
+    Args:
+        connection: With a transaction begun that holds no view yet.
+        rider_refs: Whom; they are locked in one order everywhere.
+    """
+    query = (
+        sa.select(MASTER_RIDER.c.rider_ref)
+        .where(
+            MASTER_RIDER.c.rider_ref == sa.any_(sa.cast(list(rider_refs), pg.ARRAY(sa.Uuid))),
+            MASTER_RIDER.c.standing == Standing.ACTIVE.value,
+        )
+        .order_by(MASTER_RIDER.c.rider_ref)
+        .with_for_update(read=True)
+    )
+    return frozenset(connection.execute(query).scalars())
+
+
+def standing(connection: sa.Connection, rider_ref: UUID) -> Standing:
+    """Return what holds for a rider."""
+    query = sa.select(MASTER_RIDER.c.standing).where(MASTER_RIDER.c.rider_ref == rider_ref)
+    found = connection.execute(query).scalar_one_or_none()
+    return Standing.UNKNOWN if found is None else Standing(found)
+
+
+def templates(
+    connection: sa.Connection, rider_refs: Iterable[UUID], space: tuple[str, str]
+) -> tuple[Template, ...]:
+    """Return the templates of active riders in one space.
+
+    Args:
+        connection: To the database.
+        rider_refs: Whose.
+        space: Model id and transform id.
+    """
+    query = sa.select(MASTER_TEMPLATE).where(
+        MASTER_TEMPLATE.c.rider_ref == sa.any_(sa.cast(list(rider_refs), pg.ARRAY(sa.Uuid))),
+        MASTER_TEMPLATE.c.model_id == space[0],
+        MASTER_TEMPLATE.c.transform_id == space[1],
+        MASTER_TEMPLATE.c.is_active,
+        MASTER_TEMPLATE.c.body != _ERASED,
+    )
+    rows = connection.execute(query.order_by(MASTER_TEMPLATE.c.rider_ref))
+    return tuple(_template(row) for row in rows)
+
+
+class PostgresMasterGallery:
+    """The templates of all riders of a city."""
+
+    def __init__(self, engine: sa.Engine, *, dimension: int = DIMENSION) -> None:
+        """Take an engine on a migrated database.
+
+        Args:
+            engine: The database.
+            dimension: Values in a template's vector.
+        """
+        self._engine = engine
+        self._dimension = dimension
+
+    def apply(self, changes: Sequence[MasterChange], now: datetime) -> None:
+        """Make changes in their order, in one transaction.
+
+        The views do not follow by this alone: `membership.settle` does both.
+        """
+        with self._begun() as connection:
+            apply(connection, changes, now, dimension=self._dimension)
+
+    def changes_since(self, rev: int, limit: int) -> MasterPage:
+        """Return up to `limit` templates whose latest change lies after a revision."""
+        with self._begun() as connection:
+            return changes_since(connection, rev, limit)
+
+    def head(self) -> int:
+        """Return the latest revision, 0 at first."""
+        with self._begun() as connection:
+            return int(connection.execute(sa.select(MASTER_HEAD.c.rev)).scalar_one())
+
+    def standing(self, rider_ref: UUID) -> Standing:
+        """Return what holds for a rider."""
+        with self._begun() as connection:
+            return standing(connection, rider_ref)
+
+    def active(self, rider_refs: Iterable[UUID]) -> frozenset[UUID]:
+        """Return those of some riders whom stations may hold."""
+        with self._begun() as connection:
+            return active(connection, rider_refs)
+
+    @contextmanager
+    def _begun(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.SQLAlchemyError as problem:
+            # The driver's words can quote a row, hence a face: only the kind is told.
+            raise MasterFailed(type(problem).__name__) from problem
+
+
+def _locked(
+    connection: sa.Connection, rider_refs: Iterable[UUID], now: datetime
+) -> dict[UUID, Standing]:
+    """Lock riders in one order everywhere, new ones too; return how they stand."""
+    wanted = sorted(rider_refs)
+    if not wanted:
+        return {}
+    new = [{"rider_ref": ref, "standing": "inactive", "since": now} for ref in wanted]
+    connection.execute(pg.insert(MASTER_RIDER).on_conflict_do_nothing(), new)
+    query = (
+        sa.select(MASTER_RIDER.c.rider_ref, MASTER_RIDER.c.standing)
+        .where(MASTER_RIDER.c.rider_ref == sa.any_(sa.cast(wanted, pg.ARRAY(sa.Uuid))))
+        .order_by(MASTER_RIDER.c.rider_ref)
+        .with_for_update()
+    )
+    return {row.rider_ref: Standing(row.standing) for row in connection.execute(query)}
+
+
+def _revs(connection: sa.Connection, count: int) -> range:
+    """Take revisions under the lock on the head, so that they commit in their order."""
+    taken = sa.update(MASTER_HEAD).values(rev=MASTER_HEAD.c.rev + count)
+    last = int(connection.execute(taken.returning(MASTER_HEAD.c.rev)).scalar_one())
+    return range(last - count + 1, last + 1)
+
+
+def _put(
+    connection: sa.Connection, arriving: Iterable[Template], standings: dict[UUID, Standing]
+) -> set[UUID]:
+    """Keep templates that do not come late; of several about one rider and space the last."""
+    latest: dict[tuple[UUID, str, str], Template] = {}
+    for each in arriving:
+        key = (each.rider_ref, each.model_id, each.transform_id)
+        if key not in latest or latest[key].version < each.version:
+            latest[key] = each
+    held = _held(connection, {ref for ref, _, _ in latest})
+    new = [
+        each for key, each in latest.items() if not is_late(held.get(key, Held(0)), each.version)
+    ]
+    if not new:
+        return set()
+    rows = [
+        {
+            "rider_ref": each.rider_ref,
+            "model_id": each.model_id,
+            "transform_id": each.transform_id,
+            "version": each.version,
+            "body": pack(each.vector),
+            "is_active": standings[each.rider_ref] is Standing.ACTIVE,
+            "rev": rev,
+        }
+        for each, rev in zip(new, _revs(connection, len(new)), strict=True)
+    ]
+    insert = pg.insert(MASTER_TEMPLATE)
+    replaced = {name: insert.excluded[name] for name in ("version", "body", "is_active", "rev")}
+    connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=["rider_ref", "model_id", "transform_id"], set_=replaced
+        ),
+        rows,
+    )
+    return {each.rider_ref for each in new}
+
+
+def _held(
+    connection: sa.Connection, rider_refs: Iterable[UUID]
+) -> dict[tuple[UUID, str, str], Held]:
+    table = MASTER_TEMPLATE.c
+    query = sa.select(table.rider_ref, table.model_id, table.transform_id, table.version).where(
+        table.rider_ref == sa.any_(sa.cast(list(rider_refs), pg.ARRAY(sa.Uuid)))
+    )
+    return {
+        (row.rider_ref, row.model_id, row.transform_id): Held(row.version)
+        for row in connection.execute(query)
+    }
+
+
+def _stand(
+    connection: sa.Connection, change: MasterChange, standing: Standing, now: datetime
+) -> None:
+    """Write a rider's standing, and to each template with a revision of its own."""
+    rider_ref = rider_of(change)
+    connection.execute(
+        sa.update(MASTER_RIDER)
+        .where(MASTER_RIDER.c.rider_ref == rider_ref)
+        .values(standing=standing.value, since=now)
+    )
+    mine = MASTER_TEMPLATE.c.rider_ref == rider_ref
+    query = sa.select(MASTER_TEMPLATE.c.model_id, MASTER_TEMPLATE.c.transform_id).where(mine)
+    spaces = connection.execute(query.order_by("model_id", "transform_id")).all()
+    values: dict[str, Any] = {"is_active": standing is Standing.ACTIVE}
+    if isinstance(change, Erase | Withdraw):
+        values["body"] = _ERASED
+    revs = _revs(connection, len(spaces)) if spaces else ()
+    for (model_id, transform_id), rev in zip(spaces, revs, strict=True):
+        connection.execute(
+            sa.update(MASTER_TEMPLATE)
+            .where(
+                mine,
+                MASTER_TEMPLATE.c.model_id == model_id,
+                MASTER_TEMPLATE.c.transform_id == transform_id,
+            )
+            .values(rev=rev, **values)
+        )
+
+
+def _line(row: sa.Row[Any]) -> MasterLine:
+    return MasterLine(
+        row.rev,
+        row.rider_ref,
+        row.model_id,
+        row.transform_id,
+        row.version,
+        row.is_active,
+        _template(row) if row.body != _ERASED else None,
+    )
+
+
+def _template(row: sa.Row[Any]) -> Template:
+    return Template(
+        row.rider_ref, row.version, row.model_id, row.transform_id, unpack(bytes(row.body))
+    )
