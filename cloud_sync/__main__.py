@@ -92,6 +92,7 @@ def _serve(chosen: argparse.Namespace, engine: sa.Engine) -> int:
 
 async def _serve_until_told(listen: str, engine: sa.Engine) -> int:
     from cloud_sync.adapters.grpc_server import ServerConfig, Stores, serve
+    from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
     from cloud_sync.adapters.postgres_taps import PostgresTapLog
     from cloud_sync.adapters.wakes import Wakes, conninfo
     from cloud_sync.adapters.wakes import listen as listen_to
@@ -112,7 +113,7 @@ async def _serve_until_told(listen: str, engine: sa.Engine) -> int:
 
     try:
         await serve(
-            Stores(views, PostgresTapLog(engine)),
+            Stores(views, PostgresTapLog(engine), PostgresFleetLog(engine)),
             ServerConfig(listen),
             wakes=wakes,
             clock=SystemClock(),

@@ -85,6 +85,7 @@ class LaneLoop:
         self._rate = 0.0
         self._rate_from_s = moment().mono_s
         self._resets = 0
+        self._frame_s: float | None = None
         self.beat_s = moment().mono_s
 
     @property
@@ -108,6 +109,14 @@ class LaneLoop:
             self._source.dropped,
             {stage: round(spent, 1) for stage, spent in self._pipeline.laps.newest.items()},
         )
+
+    def frame_age_s(self, now_s: float) -> float | None:
+        """Return the seconds since the camera's last frame; None before the first.
+
+        Args:
+            now_s: Now, monotonic seconds.
+        """
+        return None if self._frame_s is None else max(now_s - self._frame_s, 0.0)
 
     def ask_reset(self) -> None:
         """Put the barrier back into service at the next step; called from any thread."""
@@ -134,6 +143,7 @@ class LaneLoop:
         now = self._moment()
         self.beat_s = now.mono_s
         if frame is not None:
+            self._frame_s = now.mono_s
             self._count(now.mono_s)
             if self._keep_picture:
                 self._picture = frame.image

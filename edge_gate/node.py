@@ -5,19 +5,30 @@ a process may have (clocks, randomness, the models' folder) comes in from there.
 """
 
 import logging
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import metadata
 from pathlib import Path
 from uuid import UUID
 
-from cloud_sync.adapters.grpc_client import FollowerConfig, GalleryFollower, TapUplink, UplinkConfig
+from cloud_sync.adapters.grpc_client import (
+    FollowerConfig,
+    GalleryFollower,
+    HealthReporter,
+    ReporterConfig,
+    TapUplink,
+    UplinkConfig,
+)
 from cloud_sync.adapters.node_key_file import load_or_make
 from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
 from cloud_sync.clock import Clock
+from cloud_sync.fleet import EdgeHealth
 from cloud_sync.gallery import Delta, PutKey, PutTemplate
 from cloud_sync.lease import assumed
+from cloud_sync.messages import PROTOCOL
 from cloud_sync.replica import Holding
 from cloud_sync.signing import NodeKey
 from edge_gate.adapters import sight
@@ -31,6 +42,7 @@ from edge_gate.adapters.sim_turnstile import SimTurnstile
 from edge_gate.answer import Answer
 from edge_gate.camera import Camera, CameraLost
 from edge_gate.config import ConfigWrong, LaneSpec, StationConfig
+from edge_gate.health import Means, Tally, node_health
 from edge_gate.holdings import Holdings
 from edge_gate.lap import Laps
 from edge_gate.loop import Chore, LaneLoop, NodeLoop, Service, make_turn
@@ -100,6 +112,7 @@ class Node:
             self._outbox, entropy=given.entropy, now=given.clock.wall(), turn=make_turn()
         )
         self._journal = Journal()
+        self._tally = Tally(given.clock.wall())
         self._uplink: TapUplink | None = None
         self._captures: list[Capture] = []
         self._pushed: dict[str, PushCamera] = {}
@@ -179,6 +192,7 @@ class Node:
             **answer.fields(),
         )
         self._journal.note(place, now.wall, answer)
+        self._tally.note(place, answer)
         if answer.reason is None and self._uplink is not None:
             self._uplink.nudge()
 
@@ -228,7 +242,28 @@ class Node:
             clock=given.clock,
             draw=given.draw,
         )
-        return Service("gallery", follower.run), Service("uplink", self._uplink.run)
+        reporter = HealthReporter(
+            self._health, config=ReporterConfig(config.cloud, config.edge_id), clock=given.clock
+        )
+        return (
+            Service("gallery", follower.run),
+            Service("uplink", self._uplink.run),
+            Service("health", reporter.run),
+        )
+
+    def _health(self) -> EdgeHealth:
+        """Return what the cloud is told of this node."""
+        now = self.moment()
+        oldest = self._outbox.pending(1)
+        means = Means(
+            model_digest=self._sight.space.model_id if self._sight.eye else "",
+            software=metadata.version("gateline"),
+            protocol=PROTOCOL,
+            disk_free_bytes=shutil.disk_usage(self._config.data_dir).free,
+            oldest_tap=oldest[0].tap.tap_time if oldest else None,
+            frame_ages_s={name: lane.frame_age_s(now.mono_s) for name, lane in self._lanes.items()},
+        )
+        return node_health(self._status(), self._tally, means, now)
 
     def _take(self, news: Delta | Holding) -> None:
         """Bring the gallery to what the replica holds; counted from the next decision on."""

@@ -10,6 +10,8 @@ MESSAGE_MAX = 8 * 1024 * 1024
 """Bytes; a chunk of 256 templates is 280 kB, a batch of 500 taps 200 kB."""
 TAPS_DEADLINE_S = 10.0
 """For a batch of taps."""
+HEALTH_DEADLINE_S = 2.0
+"""For a report of a node's health: the next one comes soon."""
 
 _KEEPALIVE = (
     ("grpc.keepalive_time_ms", 10_000),

@@ -1,4 +1,4 @@
-"""The cloud's gRPC server: gallery streams and tap batches.
+"""The cloud's gRPC server: gallery streams, tap batches and the nodes' reports.
 
 Everything here is asynchronous in one loop; the database is asked in threads. What an edge is
 told is decided in `serve_view`, what becomes of taps in `ingest`.
@@ -12,6 +12,8 @@ from typing import Any
 
 import grpc
 from gateline.sync.v1 import (
+    fleet_service_pb2,
+    fleet_service_pb2_grpc,
     gallery_service_pb2_grpc,
     tap_service_pb2,
     tap_service_pb2_grpc,
@@ -22,10 +24,11 @@ from cloud_sync.adapters.grpc_session import Session, SessionEnded, Tools, first
 from cloud_sync.adapters.shelf import Shelf
 from cloud_sync.adapters.wakes import Wakes
 from cloud_sync.clock import Clock
+from cloud_sync.fleet import FleetLog, FleetLogFailed
 from cloud_sync.serve_view import ServeConfig
 from cloud_sync.tap_log import EdgeUnknown, TapLog, TapLogFailed
-from cloud_sync.view import ViewLog
-from cloud_sync.wire import WireBroken, batch_from_proto, receipt_to_proto
+from cloud_sync.view import ViewLog, ViewLogFailed
+from cloud_sync.wire import WireBroken, batch_from_proto, health_from_proto, receipt_to_proto
 from fare.log import say
 
 _LOG = logging.getLogger(__name__)
@@ -53,6 +56,8 @@ class Stores:
 
     views: ViewLog
     taps: TapLog
+    fleet: FleetLog | None = None
+    """Where the nodes' reports are kept; None takes none."""
 
 
 async def serve(
@@ -85,6 +90,8 @@ async def serve(
     tools = Tools(stores.views, config.serve, Shelf(config.snapshots_max), wakes, clock)
     _Gallery(tools).join(server)
     _Taps(stores.taps, clock).join(server)
+    if stores.fleet is not None:
+        _Fleet(stores.fleet, stores.views, clock).join(server)
     port = server.add_insecure_port(config.listen)
     await server.start()
     on_ready(port)
@@ -160,3 +167,42 @@ class _Taps(tap_service_pb2_grpc.TapServiceServicer):
             say(_LOG, "tap_log_failed", level=logging.ERROR, detail=str(problem))
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the tap log is not available")
         return receipt_to_proto(receipt)
+
+
+class _Fleet(fleet_service_pb2_grpc.FleetServiceServicer):
+    """Reports of the nodes' health."""
+
+    def __init__(self, fleet: FleetLog, views: ViewLog, clock: Clock) -> None:
+        self._fleet = fleet
+        self._views = views
+        self._clock = clock
+
+    def join(self, server: grpc.aio.Server) -> None:
+        """Be served by this server."""
+        add = fleet_service_pb2_grpc.add_FleetServiceServicer_to_server
+        add(self, server)  # type: ignore[no-untyped-call]  # generated
+
+    async def ReportHealth(  # noqa: N802
+        self,
+        request: fleet_service_pb2.ReportHealthRequest,
+        context: grpc.aio.ServicerContext,
+    ) -> fleet_service_pb2.ReportHealthResponse:
+        """Keep a report under the caller's own name."""
+        edge_id = _caller(context, request.edge_id)
+        try:
+            await asyncio.to_thread(self._keep, request, edge_id)
+        except EdgeUnknown as problem:
+            say(_LOG, "report_refused", level=logging.ERROR, edge_id=edge_id)
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(problem))
+        except WireBroken as problem:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(problem))
+        except (FleetLogFailed, ViewLogFailed) as problem:
+            say(_LOG, "report_lost", level=logging.ERROR, edge_id=edge_id, detail=str(problem))
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the report was not kept")
+        return fleet_service_pb2.ReportHealthResponse()
+
+    def _keep(self, request: fleet_service_pb2.ReportHealthRequest, edge_id: str) -> None:
+        node = self._views.edge(edge_id)
+        if node is None:
+            raise EdgeUnknown(f"{edge_id} is not admitted")
+        self._fleet.report(node, health_from_proto(request, node), self._clock.wall())

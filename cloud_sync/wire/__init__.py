@@ -1,5 +1,6 @@
 """The only place where domain values become protobuf and come back."""
 
+from cloud_sync.wire.fleet import health_from_proto, health_to_proto
 from cloud_sync.wire.gallery import (
     request_from_proto,
     request_to_proto,
@@ -18,6 +19,8 @@ __all__ = [
     "WireBroken",
     "batch_from_proto",
     "batch_to_proto",
+    "health_from_proto",
+    "health_to_proto",
     "receipt_from_proto",
     "receipt_to_proto",
     "request_from_proto",

@@ -258,6 +258,31 @@ class TestCommands:
         outbox.close()
         assert left == [2, 3]
 
+    def test_tells_how_it_is(self, station: Station) -> None:
+        """A report has the gallery, the model, the waiting taps and the lanes of the real node."""
+        key = load_or_make(station.data / "node.key", entropy=os.urandom)
+        outbox = SqliteOutbox(station.data / "outbox.db", key, new_id=uuid4)
+        outbox.append(_old_tap(1, timedelta(days=2)))
+        outbox.close()
+        config = parse((station.folder / "station.toml").read_text(), folder=station.folder)
+        given = Given(
+            SystemClock(), os.urandom, random, uuid4, MODELS, station.folder, lambda: None
+        )
+        node = Node(config, given)
+        node._services()  # without a cloud: reads the replica once
+
+        told = node._health()
+        node._outbox.close()
+
+        assert (told.edge_id, told.station_id) == ("edge-bei", "bei")
+        assert (told.first_tier, told.revision, told.outbox_depth) == (501, 1, 1)
+        assert told.outbox_age_s is not None
+        assert told.outbox_age_s > 86_400
+        assert "@" in told.model_digest
+        assert told.disk_free_bytes > 0
+        assert [lane.lane_id for lane in told.lanes] == ["entry"]
+        assert told.lanes[0].frame_age_s is None  # no lane runs in this test
+
     def test_key_is_made_once(self, station: Station) -> None:
         """The node's public key is printed in hex and stays the same."""
         config = str(station.folder / "station.toml")
