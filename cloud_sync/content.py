@@ -8,11 +8,28 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 
-from cloud_sync.gallery import Change, DropKey, DropTemplate, PutKey, PutTemplate, Template
+from cloud_sync.gallery import (
+    SETTING_BYTES_MAX,
+    Change,
+    Denial,
+    DropDenial,
+    DropKey,
+    DropSetting,
+    DropTemplate,
+    IssuerKey,
+    PutDenial,
+    PutKey,
+    PutSetting,
+    PutTemplate,
+    Setting,
+    SettingName,
+    Template,
+)
 
 NORM_ERROR_MAX = 1e-3
 """How far a template's length may be from 1. Rounding 512 values to float16 moves it by less than
@@ -23,6 +40,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 class TemplateRefused(ValueError):
     """This is no usable template; the message says why and holds no values of it."""
+
+
+class SettingRefused(ValueError):
+    """This is no document that a station could be given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +102,16 @@ def check(vector: npt.NDArray[np.float32], *, dimension: int) -> None:
         raise TemplateRefused(f"the vector has length {length:.4g}, not 1")
 
 
+def check_setting(setting: Setting) -> None:
+    """Refuse a document that would not fit into a chunk.
+
+    Raises:
+        SettingRefused: It is longer than agreed.
+    """
+    if len(setting.body) > SETTING_BYTES_MAX:
+        raise SettingRefused(f"{setting.name} has {len(setting.body)} bytes")
+
+
 def content_hash(change: Change) -> bytes:
     """Return the SHA-256 of a change as it is packed, 32 bytes.
 
@@ -96,11 +127,31 @@ def content_hash(change: Change) -> bytes:
             parts = (b"key", key.key_id.to_bytes(2, "big") + key.public_key)
         case DropKey(key_id):
             parts = (b"unkey", key_id.to_bytes(2, "big"))
+        case PutDenial(denial):
+            parts = (b"deny", denial.rider_ref.bytes + denial_body(denial) + _micros(denial.until))
+        case DropDenial(rider_ref):
+            parts = (b"undeny", rider_ref.bytes)
+        case PutSetting(setting):
+            size = len(setting.name).to_bytes(2, "big")
+            parts = (b"set", size + setting.name.encode() + setting.body)
+        case DropSetting(name):
+            parts = (b"unset", name.encode())
     return hashlib.sha256(b"".join(parts)).digest()
+
+
+def denial_body(denial: Denial) -> bytes:
+    """Return what is stored of a denial beside its rider and its end.
+
+    Returns:
+        Since when, 8 bytes of microseconds since 1970, and the reason's name.
+    """
+    return _micros(denial.since) + denial.reason.encode()
 
 
 def template_hash(template: Template, packed: bytes) -> bytes:
     """Return the SHA-256 of a template whose vector is packed already, 32 bytes.
+
+    The tier counts only where it is not 1, so that version 1 of the protocol hashes the same.
 
     Args:
         template: Everything but the vector is read from it.
@@ -110,7 +161,7 @@ def template_hash(template: Template, packed: bytes) -> bytes:
     transform = template.transform_id.encode()
     head = b"".join(
         (
-            b"put",
+            b"put" if template.tier == 1 else b"tier" + template.tier.to_bytes(1, "big"),
             template.rider_ref.bytes,
             template.version.to_bytes(4, "big"),
             len(model).to_bytes(2, "big"),
@@ -139,22 +190,58 @@ def key_of(change: Change) -> bytes:
         change: Any change.
 
     Returns:
-        17 bytes `r` + rider, or 3 bytes `k` + key id.
+        17 bytes `r` + rider, 3 bytes `k` + key id, 17 bytes `d` + rider for a denial, or `s` + the
+        name of a setting.
     """
     match change:
-        case PutTemplate(template):
-            return b"r" + template.rider_ref.bytes
-        case DropTemplate(rider_ref):
-            return b"r" + rider_ref.bytes
-        case PutKey(key):
-            return b"k" + key.key_id.to_bytes(2, "big")
-        case DropKey(key_id):
-            return b"k" + key_id.to_bytes(2, "big")
+        case PutTemplate(Template(rider_ref=who)) | DropTemplate(who):
+            return b"r" + who.bytes
+        case PutKey(IssuerKey(key_id=number)) | DropKey(number):
+            return b"k" + number.to_bytes(2, "big")
+        case PutDenial(Denial(rider_ref=who)) | DropDenial(who):
+            return b"d" + who.bytes
+        case PutSetting(Setting(name=name)) | DropSetting(name):
+            return b"s" + name.encode()
+
+
+def dropped(key: bytes) -> Change:
+    """Return the change that takes away what a key is about.
+
+    Args:
+        key: As `key_of` returns it.
+    """
+    match key[:1]:
+        case b"k":
+            return DropKey(int.from_bytes(key[1:], "big"))
+        case b"d":
+            return DropDenial(UUID(bytes=key[1:]))
+        case b"s":
+            return DropSetting(SettingName(key[1:].decode()))
+        case _:
+            return DropTemplate(UUID(bytes=key[1:]))
+
+
+def urgency(change: Change) -> int:
+    """Return in which turn a change is sent, from 0.
+
+    Args:
+        change: Any change.
+
+    Returns:
+        0 for what shuts somebody out, 1 for what is small, 2 for templates.
+    """
+    match change:
+        case DropTemplate() | DropKey() | PutDenial():
+            return 0
+        case PutTemplate():
+            return 2
+        case _:
+            return 1
 
 
 def is_drop(change: Change) -> bool:
     """Return whether a change takes something away."""
-    return isinstance(change, DropTemplate | DropKey)
+    return isinstance(change, DropTemplate | DropKey | DropDenial | DropSetting)
 
 
 def _micros(moment: datetime | None) -> bytes:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from cloud_sync.gallery import Change, Delta, IssuerKey, Template
+from cloud_sync.gallery import Change, Delta, Denial, IssuerKey, Setting, Template
 from cloud_sync.lease import Lease
 from cloud_sync.messages import Snapshot
 
@@ -50,6 +50,8 @@ class Holding:
     rev: int
     templates: tuple[Template, ...]
     keys: tuple[IssuerKey, ...]
+    denials: tuple[Denial, ...] = ()
+    settings: tuple[Setting, ...] = ()
 
 
 class Replica(Protocol):

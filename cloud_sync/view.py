@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from cloud_sync.content import check, is_drop, key_of
-from cloud_sync.gallery import Change, PutTemplate
+from cloud_sync.content import check, check_setting, key_of, urgency
+from cloud_sync.gallery import Change, PutSetting, PutTemplate
 from cloud_sync.messages import PROTOCOL, Deny, Hello, Resume, UpgradeRequired
 
 CHUNK_ITEMS = 256
@@ -89,7 +89,7 @@ class Page:
     from_rev: int
     to_rev: int
     changes: tuple[Change, ...]
-    """The latest per key, drops first."""
+    """The latest per key, what shuts somebody out first, templates last."""
     hashes: tuple[bytes, ...]
     """The content hash of each change."""
 
@@ -205,7 +205,7 @@ Verdict = Resume | NeedsSnapshot | UpgradeRequired | Deny
 
 
 def coalesce(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Return the latest change per key, drops first.
+    """Return the latest change per key: what shuts somebody out first, templates last.
 
     Args:
         changes: Oldest first.
@@ -237,7 +237,7 @@ def _latest(pairs: Iterable[tuple[Change, bytes]]) -> list[tuple[Change, bytes]]
         key = key_of(pair[0])
         latest.pop(key, None)  # so that it moves to its new place
         latest[key] = pair
-    return sorted(latest.values(), key=lambda pair: not is_drop(pair[0]))
+    return sorted(latest.values(), key=lambda pair: urgency(pair[0]))
 
 
 def compactable(head: Head, edges: Iterable[EdgeStanding], now: datetime, *, keep: int) -> int:
@@ -261,7 +261,7 @@ def compactable(head: Head, edges: Iterable[EdgeStanding], now: datetime, *, kee
 
 
 def space_of(changes: Iterable[Change], head: Head, *, dimension: int) -> tuple[str, str]:
-    """Check templates before they are published; return the space of the view afterwards.
+    """Check changes before they are published; return the space of the view afterwards.
 
     Args:
         changes: What is to be published.
@@ -274,9 +274,12 @@ def space_of(changes: Iterable[Change], head: Head, *, dimension: int) -> tuple[
     Raises:
         TemplateRefused: A template is not a unit vector of its dimension.
         SpaceRefused: A template is of another space.
+        SettingRefused: A setting is longer than agreed.
     """
     space = (head.model_id, head.transform_id)
     for change in changes:
+        if isinstance(change, PutSetting):
+            check_setting(change.setting)
         if not isinstance(change, PutTemplate):
             continue
         template = change.template

@@ -1,12 +1,22 @@
 """Templates for tests: small, deterministic, and people with names."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 import numpy as np
 
 from cloud_sync.content import Space, content_hash, pack, root_hash, unpack
-from cloud_sync.gallery import Change, PutTemplate, Template
+from cloud_sync.gallery import (
+    Change,
+    Denial,
+    DenialReason,
+    PutDenial,
+    PutSetting,
+    PutTemplate,
+    Setting,
+    SettingName,
+    Template,
+)
 from cloud_sync.messages import Snapshot
 
 SPACE = Space("model-a", "plain", 8)
@@ -21,19 +31,36 @@ def rider(name: str) -> UUID:
 
 
 def template(
-    name: str, *, version: int = 1, space: Space = SPACE, expires: datetime | None = None
+    name: str,
+    *,
+    version: int = 1,
+    space: Space = SPACE,
+    expires: datetime | None = None,
+    tier: int = 1,
 ) -> Template:
     """Return a person's template; another version is another vector."""
     seed = uuid5(_PEOPLE, f"{name}/{version}").int % 2**32
     vector = np.random.default_rng(seed).standard_normal(space.dimension).astype(np.float32)
     vector /= np.linalg.norm(vector)
     vector = unpack(pack(vector))
-    return Template(rider(name), version, space.model_id, space.transform_id, vector, expires)
+    return Template(rider(name), version, space.model_id, space.transform_id, vector, expires, tier)
 
 
 def put(name: str, *, version: int = 1, space: Space = SPACE) -> PutTemplate:
     """Return the change that brings a person's template."""
     return PutTemplate(template(name, version=version, space=space))
+
+
+def deny(
+    name: str, reason: DenialReason = DenialReason.DEBT, until: datetime | None = None
+) -> PutDenial:
+    """Return the change that puts a person on the deny list."""
+    return PutDenial(Denial(rider(name), reason, datetime(2026, 5, 4, tzinfo=UTC), until))
+
+
+def setting(name: SettingName = SettingName.MODE, body: bytes = b'{"mode":"normal"}') -> PutSetting:
+    """Return the change that gives the station a document."""
+    return PutSetting(Setting(name, body))
 
 
 def poison(name: str) -> PutTemplate:

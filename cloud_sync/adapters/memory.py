@@ -9,11 +9,17 @@ from cloud_sync.content import content_hash, root_hash
 from cloud_sync.gallery import (
     Change,
     Delta,
+    Denial,
+    DropDenial,
     DropKey,
+    DropSetting,
     DropTemplate,
     IssuerKey,
+    PutDenial,
     PutKey,
+    PutSetting,
     PutTemplate,
+    Setting,
     Template,
 )
 from cloud_sync.lease import Lease
@@ -27,6 +33,8 @@ class _Content:
     rev: int = 0
     templates: dict[UUID, Template] = field(default_factory=dict)
     keys: dict[int, IssuerKey] = field(default_factory=dict)
+    denials: dict[UUID, Denial] = field(default_factory=dict)
+    settings: dict[str, Setting] = field(default_factory=dict)
 
     def take(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -39,6 +47,14 @@ class _Content:
                     self.keys[key.key_id] = key
                 case DropKey(key_id):
                     self.keys.pop(key_id, None)
+                case PutDenial(denial):
+                    self.denials[denial.rider_ref] = denial
+                case DropDenial(rider_ref):
+                    self.denials.pop(rider_ref, None)
+                case PutSetting(setting):
+                    self.settings[setting.name] = setting
+                case DropSetting(name):
+                    self.settings.pop(name, None)
 
 
 @dataclass(slots=True)
@@ -120,6 +136,8 @@ class MemoryReplica:
             content.rev,
             tuple(content.templates.values()),
             tuple(content.keys.values()),
+            tuple(content.denials.values()),
+            tuple(content.settings.values()),
         )
 
     def close(self) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from cloud_sync.content import content_hash, is_drop, key_of
-from cloud_sync.gallery import Change, DropKey, DropTemplate
+from cloud_sync.content import content_hash, dropped, is_drop, key_of
+from cloud_sync.gallery import Change
 from cloud_sync.view import (
     EdgeNode,
     EdgeStanding,
@@ -137,7 +137,7 @@ class MemoryViewLog:
         view = self._views[station_id]
         for key, (rev, change) in tuple(view.items.items()):
             if view.hashes[rev] == digest:
-                self.publish((station_id,), (_dropped(key),))
+                self.publish((station_id,), (dropped(key),))
                 view.quarantine[digest] = change
 
     def compact(self, station_id: str, now: datetime, *, keep: int) -> int:
@@ -185,14 +185,8 @@ class MemoryViewLog:
                 view.items[key] = (rev, change)
         view.head = replace(view.head, head_rev=rev, model_id=space[0], transform_id=space[1])
 
-    def _line(self, view: _View, rev: int, key: bytes, dropped: Change | None) -> Line:
-        if dropped is not None:
-            return Line(rev, dropped, view.hashes[rev])
+    def _line(self, view: _View, rev: int, key: bytes, drop: Change | None) -> Line:
+        if drop is not None:
+            return Line(rev, drop, view.hashes[rev])
         item_rev, change = view.items.get(key, (0, None))
         return Line(rev, change if item_rev == rev else None, view.hashes[rev])
-
-
-def _dropped(key: bytes) -> Change:
-    if key[:1] == b"k":
-        return DropKey(int.from_bytes(key[1:], "big"))
-    return DropTemplate(UUID(bytes=key[1:]))

@@ -14,6 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from cloud_sync.adapters.item_row import put_of
 from cloud_sync.adapters.publish import (
     DIMENSION,
     VIEW_CHANNEL,
@@ -30,16 +31,8 @@ from cloud_sync.adapters.tables import (
     VIEW_LOG,
     VIEW_QUARANTINE,
 )
-from cloud_sync.content import content_hash, unpack
-from cloud_sync.gallery import (
-    Change,
-    DropKey,
-    DropTemplate,
-    IssuerKey,
-    PutKey,
-    PutTemplate,
-    Template,
-)
+from cloud_sync.content import content_hash, dropped
+from cloud_sync.gallery import Change
 from cloud_sync.view import (
     EdgeNode,
     EdgeStanding,
@@ -156,7 +149,7 @@ class PostgresViewLog:
             query = sa.select(VIEW_ITEM).where(VIEW_ITEM.c.station_id == station_id)
             rows = connection.execute(query.order_by(VIEW_ITEM.c.item_key)).all()
         hashes = tuple(row.content_hash for row in rows)
-        return Whole(head.epoch, head.head_rev, tuple(_put(row) for row in rows), hashes)
+        return Whole(head.epoch, head.head_rev, tuple(put_of(row) for row in rows), hashes)
 
     def acknowledge(self, edge_id: str, epoch: UUID, rev: int, now: datetime) -> None:
         """Note what an edge holds durably."""
@@ -193,7 +186,7 @@ class PostgresViewLog:
             row = connection.execute(query).first()
             if row is None:
                 return
-            publish(connection, (station_id,), (_dropped(row.item_key),), dimension=self._dimension)
+            publish(connection, (station_id,), (dropped(row.item_key),), dimension=self._dimension)
             kept = {
                 "station_id": station_id,
                 "content_hash": digest,
@@ -284,6 +277,7 @@ def _lines(station_id: str, from_rev: int, limit: int) -> sa.Select[Any]:
             VIEW_ITEM.c.transform_id,
             VIEW_ITEM.c.body,
             VIEW_ITEM.c.expires,
+            VIEW_ITEM.c.tier,
         )
         .select_from(VIEW_LOG.outerjoin(VIEW_ITEM, content))
         .where(VIEW_LOG.c.station_id == station_id, VIEW_LOG.c.rev > from_rev)
@@ -294,25 +288,5 @@ def _lines(station_id: str, from_rev: int, limit: int) -> sa.Select[Any]:
 
 def _line(row: sa.Row[Any]) -> Line:
     if row.is_drop:
-        return Line(row.log_rev, _dropped(row.item_key), row.content_hash)
-    return Line(row.log_rev, None if row.body is None else _put(row), row.content_hash)
-
-
-def _put(row: sa.Row[Any]) -> Change:
-    if row.item_key[:1] == b"k":
-        return PutKey(IssuerKey(int.from_bytes(row.item_key[1:], "big"), row.body))
-    template = Template(
-        UUID(bytes=row.item_key[1:]),
-        row.version,
-        row.model_id,
-        row.transform_id,
-        unpack(row.body),
-        row.expires,
-    )
-    return PutTemplate(template)
-
-
-def _dropped(item_key: bytes) -> Change:
-    if item_key[:1] == b"k":
-        return DropKey(int.from_bytes(item_key[1:], "big"))
-    return DropTemplate(UUID(bytes=item_key[1:]))
+        return Line(row.log_rev, dropped(row.item_key), row.content_hash)
+    return Line(row.log_rev, None if row.body is None else put_of(row), row.content_hash)

@@ -10,9 +10,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cloud_sync.adapters.item_row import body_of, expires_of
 from cloud_sync.adapters.tables import VIEW, VIEW_QUARANTINE
-from cloud_sync.content import content_hash, is_drop, key_of, pack, template_hash
-from cloud_sync.gallery import Change, PutKey, PutTemplate
+from cloud_sync.content import content_hash, is_drop, key_of, template_hash
+from cloud_sync.gallery import Change, PutTemplate
 from cloud_sync.view import Head, coalesce, space_of
 
 VIEW_CHANNEL = "gateline_view"
@@ -30,8 +31,9 @@ _LINES = """
 CROSS JOIN unnest(CAST(:places AS bigint[]), CAST(:starts AS integer[]),
     CAST(:key_sizes AS integer[]), CAST(:body_sizes AS integer[]), CAST(:drops AS boolean[]),
     CAST(:versions AS integer[]), CAST(:models AS text[]), CAST(:transforms AS text[]),
-    CAST(:expires AS timestamptz[]))
-    AS c (place, start, key_size, body_size, is_drop, version, model_id, transform_id, expires)
+    CAST(:expires AS timestamptz[]), CAST(:tiers AS smallint[]))
+    AS c (place, start, key_size, body_size, is_drop, version, model_id, transform_id, expires,
+        tier)
 CROSS JOIN LATERAL (SELECT
     substr(CAST(:parcel AS bytea), c.start, c.key_size) AS item_key,
     substr(CAST(:parcel AS bytea), c.start + c.key_size, 32) AS content_hash,
@@ -44,13 +46,14 @@ SELECT s.station_id, s.base + c.place, b.item_key, c.is_drop, b.content_hash FRO
 """)  # noqa: S608  # a constant
 _PUT = sa.text(f"""
 INSERT INTO cloud_sync.view_item
-    (station_id, item_key, rev, version, model_id, transform_id, body, expires, content_hash)
+    (station_id, item_key, rev, version, model_id, transform_id, body, expires, content_hash,
+        tier)
 SELECT s.station_id, b.item_key, s.base + c.place, c.version, c.model_id, c.transform_id, b.body,
-    c.expires, b.content_hash FROM {_LINES} WHERE NOT c.is_drop
+    c.expires, b.content_hash, c.tier FROM {_LINES} WHERE NOT c.is_drop
 ON CONFLICT (station_id, item_key) DO UPDATE SET
     rev = excluded.rev, version = excluded.version, model_id = excluded.model_id,
     transform_id = excluded.transform_id, body = excluded.body, expires = excluded.expires,
-    content_hash = excluded.content_hash
+    content_hash = excluded.content_hash, tier = excluded.tier
 """)  # noqa: S608  # a constant
 _DROP = sa.text("""
 DELETE FROM cloud_sync.view_item
@@ -84,6 +87,7 @@ def publish(
     Raises:
         TemplateRefused: A template is not a unit vector of this dimension.
         SpaceRefused: A template is not of the view's space.
+        SettingRefused: A setting is longer than agreed.
         LookupError: A station has no view.
         sqlalchemy.exc.SQLAlchemyError: The database did not take it.
     """
@@ -175,7 +179,7 @@ def _write(connection: sa.Connection, places: dict[str, Any], lines: Sequence[Ch
 
 def _columns(lines: Sequence[Change], keys: Sequence[bytes]) -> dict[str, Any]:
     """Return the lines as the columns that `_LINES` takes apart."""
-    bodies = [_body(change) for change in lines]
+    bodies = [body_of(change) for change in lines]
     records = [
         key + _hash(change, body) + body
         for key, change, body in zip(keys, lines, bodies, strict=True)
@@ -192,7 +196,8 @@ def _columns(lines: Sequence[Change], keys: Sequence[bytes]) -> dict[str, Any]:
         "versions": [template.version if template else 0 for template in found],
         "models": [template.model_id if template else "" for template in found],
         "transforms": [template.transform_id if template else "" for template in found],
-        "expires": [template.expires if template else None for template in found],
+        "expires": [expires_of(change) for change in lines],
+        "tiers": [template.tier if template else 1 for template in found],
     }
 
 
@@ -200,13 +205,3 @@ def _hash(change: Change, body: bytes) -> bytes:
     if isinstance(change, PutTemplate):
         return template_hash(change.template, body)
     return content_hash(change)
-
-
-def _body(change: Change) -> bytes:
-    match change:
-        case PutTemplate(template):
-            return pack(template.vector)
-        case PutKey(key):
-            return key.public_key
-        case _:
-            return b""

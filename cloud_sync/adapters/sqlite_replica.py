@@ -28,11 +28,19 @@ from cloud_sync.content import (
 from cloud_sync.gallery import (
     Change,
     Delta,
+    Denial,
+    DenialReason,
+    DropDenial,
     DropKey,
+    DropSetting,
     DropTemplate,
     IssuerKey,
+    PutDenial,
     PutKey,
+    PutSetting,
     PutTemplate,
+    Setting,
+    SettingName,
     Template,
 )
 from cloud_sync.lease import Lease
@@ -48,30 +56,46 @@ CREATE TABLE standing (
 CREATE TABLE template (
     id INTEGER PRIMARY KEY,
     rider_ref BLOB NOT NULL UNIQUE, version INTEGER NOT NULL, model_id TEXT NOT NULL,
-    transform_id TEXT NOT NULL, vector BLOB NOT NULL, expires INTEGER, content_hash BLOB NOT NULL
+    transform_id TEXT NOT NULL, vector BLOB NOT NULL, expires INTEGER, content_hash BLOB NOT NULL,
+    tier INTEGER NOT NULL
 );
 CREATE TABLE issuer_key (
     id INTEGER PRIMARY KEY, key_id INTEGER NOT NULL UNIQUE, public_key BLOB NOT NULL
 );
+CREATE TABLE denial (
+    id INTEGER PRIMARY KEY, rider_ref BLOB NOT NULL UNIQUE, reason TEXT NOT NULL,
+    since INTEGER NOT NULL, until INTEGER
+);
+CREATE TABLE setting (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
 CREATE TABLE staged_hash (id INTEGER PRIMARY KEY, content_hash BLOB NOT NULL);
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 """
-_FORMAT = 1
+_FORMAT = 2
 _PUT_TEMPLATE = """
 INSERT INTO template
-    (rider_ref, version, model_id, transform_id, vector, expires, content_hash)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+    (rider_ref, version, model_id, transform_id, vector, expires, content_hash, tier)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (rider_ref) DO UPDATE SET
     version = excluded.version, model_id = excluded.model_id,
     transform_id = excluded.transform_id, vector = excluded.vector,
-    expires = excluded.expires, content_hash = excluded.content_hash
+    expires = excluded.expires, content_hash = excluded.content_hash, tier = excluded.tier
 """
 _PUT_KEY = """
 INSERT INTO issuer_key (key_id, public_key) VALUES (?, ?)
 ON CONFLICT (key_id) DO UPDATE SET public_key = excluded.public_key
 """
+_PUT_DENIAL = """
+INSERT INTO denial (rider_ref, reason, since, until) VALUES (?, ?, ?, ?)
+ON CONFLICT (rider_ref) DO UPDATE SET
+    reason = excluded.reason, since = excluded.since, until = excluded.until
+"""
+_PUT_SETTING = """
+INSERT INTO setting (name, body) VALUES (?, ?)
+ON CONFLICT (name) DO UPDATE SET body = excluded.body
+"""
 _CORRUPT = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
+_MICRO = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,23 +244,11 @@ class SqliteReplica:
 
     def load(self) -> Holding:
         """Return everything held; a file found corrupt is dropped and holds nothing."""
-        rows = self._read(
-            "SELECT rider_ref, version, model_id, transform_id, vector, expires, content_hash"
-            " FROM template ORDER BY id"
-        )
         try:
-            templates = tuple(_template(row) for row in rows)
+            return self._loaded()
         except (TemplateRefused, ValueError):
             self._drop_file()
             return self.load()
-        keys = self._read("SELECT key_id, public_key FROM issuer_key ORDER BY id")
-        epoch, rev = self._read("SELECT epoch, applied_rev FROM standing")[0]
-        return Holding(
-            UUID(bytes=epoch) if epoch else None,
-            rev,
-            templates,
-            tuple(IssuerKey(key_id, public) for key_id, public in keys),
-        )
 
     def close(self) -> None:
         """Let go of the files."""
@@ -244,6 +256,24 @@ class SqliteReplica:
             self._staging.close()
             self._staging = None
         self._file.close()
+
+    def _loaded(self) -> Holding:
+        epoch, rev = self._read("SELECT epoch, applied_rev FROM standing")[0]
+        templates = self._read(
+            "SELECT rider_ref, version, model_id, transform_id, vector, expires, content_hash,"
+            " tier FROM template ORDER BY id"
+        )
+        keys = self._read("SELECT key_id, public_key FROM issuer_key ORDER BY id")
+        denials = self._read("SELECT rider_ref, reason, since, until FROM denial ORDER BY id")
+        settings = self._read("SELECT name, body FROM setting ORDER BY id")
+        return Holding(
+            UUID(bytes=epoch) if epoch else None,
+            rev,
+            tuple(_template(row) for row in templates),
+            tuple(IssuerKey(key_id, public) for key_id, public in keys),
+            tuple(_denial(row) for row in denials),
+            tuple(Setting(SettingName(name), body) for name, body in settings),
+        )
 
     def _read(self, sql: str) -> list[tuple[Any, ...]]:
         try:
@@ -336,6 +366,7 @@ def _take(connection: apsw.Connection, changes: Sequence[Change]) -> None:
                     packed,
                     _micros(template.expires),
                     template_hash(template, packed),
+                    template.tier,
                 )
                 connection.execute(_PUT_TEMPLATE, row)
             case DropTemplate(rider_ref):
@@ -344,6 +375,15 @@ def _take(connection: apsw.Connection, changes: Sequence[Change]) -> None:
                 connection.execute(_PUT_KEY, (key.key_id, key.public_key))
             case DropKey(key_id):
                 connection.execute("DELETE FROM issuer_key WHERE key_id = ?", (key_id,))
+            case PutDenial(denial):
+                times = (_micros(denial.since), _micros(denial.until))
+                connection.execute(_PUT_DENIAL, (denial.rider_ref.bytes, denial.reason, *times))
+            case DropDenial(rider_ref):
+                connection.execute("DELETE FROM denial WHERE rider_ref = ?", (rider_ref.bytes,))
+            case PutSetting(setting):
+                connection.execute(_PUT_SETTING, (setting.name, setting.body))
+            case DropSetting(name):
+                connection.execute("DELETE FROM setting WHERE name = ?", (name,))
 
 
 def _verify(staging: apsw.Connection) -> None:
@@ -358,7 +398,7 @@ def _verify(staging: apsw.Connection) -> None:
 
 
 def _template(row: tuple[Any, ...]) -> Template:
-    rider_ref, version, model_id, transform_id, packed, expires, digest = row
+    rider_ref, version, model_id, transform_id, packed, expires, digest, tier = row
     template = Template(
         UUID(bytes=rider_ref),
         version,
@@ -366,18 +406,26 @@ def _template(row: tuple[Any, ...]) -> Template:
         transform_id,
         unpack(packed),
         _moment(expires),
+        tier,
     )
     if template_hash(template, packed) != digest:
         raise TemplateRefused("the record is not what was stored")
     return template
 
 
+def _denial(row: tuple[Any, ...]) -> Denial:
+    rider_ref, reason, since, until = row
+    return Denial(
+        UUID(bytes=rider_ref), DenialReason(reason), _UNIX + since * _MICRO, _moment(until)
+    )
+
+
 def _micros(moment: datetime | None) -> int | None:
-    return None if moment is None else (moment - _UNIX) // timedelta(microseconds=1)
+    return None if moment is None else (moment - _UNIX) // _MICRO
 
 
 def _moment(micros: int | None) -> datetime | None:
-    return None if micros is None else _UNIX + timedelta(microseconds=micros)
+    return None if micros is None else _UNIX + micros * _MICRO
 
 
 @contextlib.contextmanager

@@ -48,6 +48,7 @@ VIEW_ITEM = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("expires", _TIME),
     sa.Column("content_hash", sa.LargeBinary, nullable=False),
+    sa.Column("tier", sa.SmallInteger, nullable=False),
 )
 
 VIEW_QUARANTINE = sa.Table(

@@ -6,24 +6,7 @@ changes, so that the state machine can say no without looking into a message.
 
 from gateline.sync.v1 import gallery_service_pb2 as pb
 
-from cloud_sync.content import (
-    Space,
-    TemplateRefused,
-    check,
-    content_hash,
-    pack,
-    root_hash,
-    unpack,
-)
-from cloud_sync.gallery import (
-    Change,
-    DropKey,
-    DropTemplate,
-    IssuerKey,
-    PutKey,
-    PutTemplate,
-    Template,
-)
+from cloud_sync.content import Space, root_hash
 from cloud_sync.messages import (
     Ack,
     Bookmark,
@@ -40,6 +23,7 @@ from cloud_sync.messages import (
     Snapshot,
     UpgradeRequired,
 )
+from cloud_sync.wire.change import change_from_proto, change_to_proto
 from cloud_sync.wire.primitive import WireBroken, time_of, uuid_of
 
 
@@ -124,102 +108,6 @@ def response_from_proto(response: pb.FollowResponse, space: Space) -> FromCloud:
             )
         case other:
             raise WireBroken(f"the cloud said {other}")
-
-
-def change_to_proto(change: Change, digest: bytes) -> pb.Change:
-    """Return one change as protobuf.
-
-    Args:
-        change: Any change; its vector is not checked here, the receiver does.
-        digest: Its content hash, 32 bytes.
-    """
-    match change:
-        case PutTemplate(template):
-            put = pb.PutTemplate(
-                rider_ref=template.rider_ref.bytes,
-                version=template.version,
-                model_id=template.model_id,
-                transform_id=template.transform_id,
-                vector=pack(template.vector),
-                expire_time=template.expires,
-            )
-            return pb.Change(put_template=put, content_hash=digest)
-        case DropTemplate(rider_ref):
-            drop = pb.DropTemplate(rider_ref=rider_ref.bytes)
-            return pb.Change(drop_template=drop, content_hash=digest)
-        case PutKey(key):
-            put_key = pb.PutKey(key_id=key.key_id, public_key=key.public_key)
-            return pb.Change(put_key=put_key, content_hash=digest)
-        case DropKey(key_id):
-            return pb.Change(drop_key=pb.DropKey(key_id=key_id), content_hash=digest)
-
-
-def change_from_proto(change: pb.Change, space: Space) -> Change | Refusal:
-    """Return one change, or why it may not be applied.
-
-    Args:
-        change: As received.
-        space: What the station's loaded model can compare.
-    """
-    stated = bytes(change.content_hash)
-    try:
-        match change.WhichOneof("change"):
-            case "put_template":
-                known: Change = PutTemplate(_template(change.put_template, space))
-            case "drop_template":
-                known = DropTemplate(uuid_of(change.drop_template.rider_ref))
-            case "put_key":
-                key = change.put_key
-                known = PutKey(IssuerKey(_key_id(key.key_id), _public_key(key.public_key)))
-            case "drop_key":
-                known = DropKey(_key_id(change.drop_key.key_id))
-            case _:
-                return Refusal(stated, NackCode.UNSUPPORTED, "an operation unknown here")
-    except _Refused as problem:
-        return Refusal(stated, problem.code, str(problem))
-    except (WireBroken, TemplateRefused) as problem:
-        return Refusal(stated, NackCode.BAD_ITEM, str(problem))
-    if content_hash(known) != stated:
-        return Refusal(stated, NackCode.BAD_ITEM, "the content hash does not fit")
-    return known
-
-
-class _Refused(Exception):
-    """The item may not be applied, for a reason of its own code."""
-
-    def __init__(self, code: NackCode, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-
-
-def _template(put: pb.PutTemplate, space: Space) -> Template:
-    if put.key_id:
-        raise _Refused(NackCode.UNSUPPORTED, "an encrypted template")
-    if (put.model_id, put.transform_id) != (space.model_id, space.transform_id):
-        detail = f"a template of {put.model_id} / {put.transform_id}"
-        raise _Refused(NackCode.WRONG_SPACE, detail)
-    vector = unpack(put.vector)
-    check(vector, dimension=space.dimension)
-    return Template(
-        rider_ref=uuid_of(put.rider_ref),
-        version=put.version,
-        model_id=put.model_id,
-        transform_id=put.transform_id,
-        vector=vector,
-        expires=time_of(put.expire_time) if put.HasField("expire_time") else None,
-    )
-
-
-def _key_id(key_id: int) -> int:
-    if key_id > 0xFFFF:
-        raise WireBroken("a key id above 65,535")
-    return key_id
-
-
-def _public_key(public_key: bytes) -> bytes:
-    if len(public_key) != 32:
-        raise WireBroken(f"a public key of {len(public_key)} bytes, not 32")
-    return public_key
 
 
 def _chunk_to_proto(chunk: Chunk) -> pb.Chunk:

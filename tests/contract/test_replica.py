@@ -10,9 +10,22 @@ import pytest
 
 from cloud_sync.adapters.memory import MemoryReplica
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
-from cloud_sync.gallery import Change, Delta, DropKey, DropTemplate, IssuerKey, PutKey, Template
+from cloud_sync.gallery import (
+    Change,
+    Delta,
+    DenialReason,
+    DropDenial,
+    DropKey,
+    DropSetting,
+    DropTemplate,
+    IssuerKey,
+    PutKey,
+    PutTemplate,
+    SettingName,
+    Template,
+)
 from cloud_sync.replica import Holding, Replica, SnapshotRefused, Standing, WrongRevision
-from tests.templates import EPOCH, put, rider, snapshot, template
+from tests.templates import EPOCH, deny, put, rider, setting, snapshot, template
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -27,8 +40,15 @@ def replica(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Replica]
 def same(left: Template, right: Template) -> bool:
     """Return whether two templates are equal field for field."""
     return (
-        (left.rider_ref, left.version, left.model_id, left.transform_id, left.expires)
-        == (right.rider_ref, right.version, right.model_id, right.transform_id, right.expires)
+        (left.rider_ref, left.version, left.model_id, left.transform_id, left.expires, left.tier)
+        == (
+            right.rider_ref,
+            right.version,
+            right.model_id,
+            right.transform_id,
+            right.expires,
+            right.tier,
+        )
     ) and np.array_equal(left.vector, right.vector)
 
 
@@ -71,6 +91,36 @@ class TestReplica:
         assert same(template("Ben"), held[rider("Ben")])
         assert (key,) == replica.load().keys
         assert (replica.standing().applied_rev, replica.standing().template_count) == (10, 2)
+
+    def test_keeps_tiers_denials_and_settings(self, replica: Replica, noon: datetime) -> None:
+        """A second-tier template, a denial with its end and a document come back as they were."""
+        _fill(replica)
+        ana = template("Ana", tier=2)
+        lost = deny("Ben", DenialReason.LOST, until=noon)
+        tariff = setting(SettingName.TARIFF, b'{"fare":200}')
+
+        replica.apply(Delta(EPOCH, 7, 12, (PutTemplate(ana), deny("Cleo"), lost, tariff)))
+        holding = replica.load()
+
+        assert same(ana, holding.templates[0])
+        assert {deny("Cleo").denial, lost.denial} == set(holding.denials)
+        assert (tariff.setting,) == holding.settings
+
+    def test_takes_denials_and_settings_back(self, replica: Replica) -> None:
+        """A later document replaces the earlier one; what is dropped is gone, and nothing else."""
+        _fill(replica, "Ana")
+        replica.apply(Delta(EPOCH, 7, 10, (deny("Ana"), deny("Ben"), setting())))
+        calm = setting(body=b'{"mode":"exempt"}')
+
+        replica.apply(Delta(EPOCH, 10, 12, (DropDenial(rider("Ana")), calm)))
+        before = replica.load()
+        replica.apply(Delta(EPOCH, 12, 14, (DropSetting(SettingName.MODE), DropDenial(rider("X")))))
+        after = replica.load()
+
+        assert (deny("Ben").denial,) == before.denials == after.denials
+        assert (calm.setting,) == before.settings
+        assert after.settings == ()
+        assert {rider("Ana")} == riders(after)
 
     def test_a_later_version_replaces(self, replica: Replica) -> None:
         """A rider has one template, the latest."""
@@ -124,10 +174,11 @@ class TestReplica:
         assert (replica.standing().epoch, replica.standing().applied_rev) == (EPOCH, 8)
 
     def test_a_snapshot_replaces_everything(self, replica: Replica) -> None:
-        """After a snapshot nothing of the old content is left, keys included."""
+        """After a snapshot nothing of the old content is left, of whatever kind."""
         _fill(replica, "Ana")
-        replica.apply(Delta(EPOCH, 7, 8, (PutKey(IssuerKey(1, bytes(32))),)))
-        new: list[Change] = [put("Ben"), PutKey(IssuerKey(2, bytes(32)))]
+        old = (PutKey(IssuerKey(1, bytes(32))), deny("Ana"), setting())
+        replica.apply(Delta(EPOCH, 7, 8, old))
+        new: list[Change] = [put("Ben"), PutKey(IssuerKey(2, bytes(32))), deny("Ben")]
 
         replica.begin_snapshot(snapshot(*new, rev=30, epoch=UUID(int=2)))
         replica.stage(0, new)
@@ -135,6 +186,8 @@ class TestReplica:
 
         assert {rider("Ben")} == riders(replica.load())
         assert [key.key_id for key in replica.load().keys] == [2]
+        assert (deny("Ben").denial,) == replica.load().denials
+        assert replica.load().settings == ()
         assert (UUID(int=2), 30) == (replica.standing().epoch, replica.standing().applied_rev)
         assert (replica.standing().staged_root, replica.standing().staged_chunks) == (b"", 0)
 

@@ -10,19 +10,26 @@ import sqlalchemy as sa
 
 from cloud_sync.adapters.memory_view import MemoryViewLog
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
-from cloud_sync.content import Space, TemplateRefused, content_hash, root_hash
+from cloud_sync.content import SettingRefused, Space, TemplateRefused, content_hash, root_hash
 from cloud_sync.gallery import (
+    SETTING_BYTES_MAX,
     Change,
+    DenialReason,
+    DropDenial,
     DropKey,
+    DropSetting,
     DropTemplate,
     IssuerKey,
+    PutDenial,
     PutKey,
+    PutSetting,
     PutTemplate,
+    SettingName,
     Template,
 )
 from cloud_sync.view import EdgeNode, HistoryGone, SpaceRefused, ViewLog
 from fare.adapters import database
-from tests.templates import SPACE, poison, put, rider, template
+from tests.templates import SPACE, deny, poison, put, rider, setting, template
 
 BELL, DRUM = "bell-tower", "drum-tower"
 NODE = EdgeNode("edge-1", BELL, bytes(32))
@@ -87,13 +94,47 @@ class TestViewLog:
 
         page = log.read(BELL, epoch_of(log), 0, 100)
 
-        got = page.changes[0]
+        got = page.changes[1]
         assert isinstance(got, PutTemplate)
         assert np.array_equal(got.template.vector, ana.template.vector)
         assert got.template.expires == noon
-        assert page.changes[1] == key
-        assert page.hashes == (content_hash(ana), content_hash(key))
+        assert page.changes[0] == key
+        assert page.hashes == (content_hash(key), content_hash(ana))
         assert (page.from_rev, page.to_rev) == (0, 2)
+
+    def test_gives_back_denials_settings_and_tiers(self, log: ViewLog, noon: datetime) -> None:
+        """The deny list, the longest document and a second-tier template come back equal."""
+        lost = deny("Ben", DenialReason.LOST, until=noon)
+        long = setting(SettingName.TARIFF, b"x" * SETTING_BYTES_MAX)
+        second = PutTemplate(template("Ana", tier=2))
+        log.publish([BELL], [second, long, deny("Cleo"), lost])
+
+        page = log.read(BELL, epoch_of(log), 0, 100)
+        whole = log.whole(BELL)
+
+        assert page.changes[:3] == (deny("Cleo"), lost, long)
+        assert isinstance(page.changes[3], PutTemplate)
+        assert page.changes[3].template.tier == 2
+        assert page.hashes == tuple(map(content_hash, page.changes))
+        assert set(whole.hashes) == set(page.hashes) == set(map(content_hash, whole.changes))
+
+    def test_takes_denials_and_settings_back(self, log: ViewLog) -> None:
+        """Whoever is off the deny list, and a document that no longer holds, leave the view."""
+        log.publish([BELL], [deny("Ana"), setting(), put("Ana")])
+        log.publish([BELL], [DropDenial(rider("Ana")), DropSetting(SettingName.MODE)])
+
+        page = log.read(BELL, epoch_of(log), 3, 100)
+
+        assert page.changes == (DropDenial(rider("Ana")), DropSetting(SettingName.MODE))
+        assert whom(log.whole(BELL).changes) == [rider("Ana")]
+        assert len(log.whole(BELL).changes) == 1
+
+    def test_refuses_a_document_that_is_too_long(self, log: ViewLog) -> None:
+        """A document that would not fit into a chunk has no revision, nor what is beside it."""
+        with pytest.raises(SettingRefused):
+            log.publish([BELL], [deny("Ana"), setting(body=b"x" * (SETTING_BYTES_MAX + 1))])
+
+        assert rev_of(log) == 0
 
     def test_reads_in_pages(self, log: ViewLog) -> None:
         """A page has at most so many lines, and the next one starts where it ends."""
@@ -130,15 +171,16 @@ class TestViewLog:
 
         assert (first.changes, first.to_rev) == ((), 1)
 
-    def test_sends_drops_first(self, log: ViewLog) -> None:
-        """Within a page what must go goes before what comes."""
+    def test_sends_first_what_shuts_somebody_out(self, log: ViewLog) -> None:
+        """Within a page who must not pass comes first, and templates come last."""
         log.publish([BELL], [put("Ana")])
-        log.publish([BELL], [put("Ben")])
+        log.publish([BELL], [put("Ben"), setting(), deny("Dan")])
         log.publish([BELL], [DropTemplate(rider("Ana")), DropKey(4)])
 
         page = log.read(BELL, epoch_of(log), 1, 100)
 
-        assert [type(change) for change in page.changes] == [DropTemplate, DropKey, PutTemplate]
+        kinds = [PutDenial, DropTemplate, DropKey, PutSetting, PutTemplate]
+        assert [type(change) for change in page.changes] == kinds
 
     def test_the_last_of_one_publication_counts(self, log: ViewLog) -> None:
         """Several changes about one rider in one publication are one line."""

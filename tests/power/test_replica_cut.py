@@ -15,7 +15,7 @@ from cloud_sync.lease import Lease
 from cloud_sync.replica import Replica
 from tests.power.power_cut import Cut, lay_out
 from tests.power.recorder import Recorder, RecordingDisk, recording
-from tests.templates import EPOCH, put, rider, snapshot
+from tests.templates import EPOCH, deny, put, rider, setting, snapshot
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 FILE = "gallery.db"
@@ -32,6 +32,8 @@ class Seen:
     rev: int
     riders: frozenset[UUID]
     keys: frozenset[int]
+    denied: frozenset[UUID]
+    settings: frozenset[bytes]
     lease: Lease
 
     @classmethod
@@ -43,6 +45,8 @@ class Seen:
             standing.applied_rev,
             frozenset(one.rider_ref for one in holding.templates),
             frozenset(key.key_id for key in holding.keys),
+            frozenset(one.rider_ref for one in holding.denials),
+            frozenset(one.body for one in holding.settings),
             standing.lease,
         )
 
@@ -75,7 +79,9 @@ def follow(folder: Path, *, synchronous: Literal["FULL", "NORMAL"] = SHIPPED) ->
             changes = (DropTemplate(rider(f"rider {number}")), put(f"late {number}"))
             replica.apply(Delta(EPOCH, 7 + number, 8 + number, changes))
             run.note(replica)
-        replica.apply(Delta(EPOCH, 11, 12, (PutKey(IssuerKey(3, bytes(32))),)))
+        replica.apply(
+            Delta(EPOCH, 11, 12, (PutKey(IssuerKey(3, bytes(32))), deny("Ana"), setting()))
+        )
         run.note(replica)
         _swap(run, replica, [put("Ana"), put("Ben"), put("Cleo")], rev=40, epoch=OTHER)
         replica.renew_lease(NOON + timedelta(hours=30), NOON + timedelta(hours=6))
@@ -112,7 +118,7 @@ def allowed(run: Run, at: int) -> list[Seen]:
     """Return what may be there after a cut: what was durable, or what was being written."""
     done = [seen for when, seen in run.states if when <= at]
     coming = [seen for when, seen in run.states if when > at]
-    nothing = Seen(None, 0, frozenset(), frozenset(), Lease())
+    nothing = Seen(None, 0, frozenset(), frozenset(), frozenset(), frozenset(), Lease())
     return [done[-1] if done else nothing, *coming[:1]]
 
 

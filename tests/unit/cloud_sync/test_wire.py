@@ -17,11 +17,19 @@ from hypothesis import strategies as st
 from cloud_sync.content import Space, content_hash, pack
 from cloud_sync.gallery import (
     Change,
+    Denial,
+    DenialReason,
+    DropDenial,
     DropKey,
+    DropSetting,
     DropTemplate,
     IssuerKey,
+    PutDenial,
     PutKey,
+    PutSetting,
     PutTemplate,
+    Setting,
+    SettingName,
     Template,
 )
 from cloud_sync.messages import (
@@ -52,7 +60,7 @@ from cloud_sync.wire import (
 )
 from fare.tap import Direction, Medium, Tap
 from tests.taps import tap
-from tests.templates import EPOCH, SPACE, poison, put, rider, snapshot, template
+from tests.templates import EPOCH, SPACE, deny, poison, put, rider, setting, snapshot, template
 
 PROTOS = Path(__file__).parents[3] / "protos"
 MOMENTS = st.datetimes(datetime(1970, 1, 2), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # the bounds are naive by the strategy's own rule
@@ -74,6 +82,7 @@ def templates(draw: st.DrawFn) -> Template:
         SPACE.transform_id,
         vector,
         draw(st.none() | MOMENTS),
+        draw(st.sampled_from((1, 2))),
     )
 
 
@@ -86,6 +95,12 @@ CHANGES = st.one_of(
         st.binary(min_size=32, max_size=32),
     ),
     st.integers(0, 0xFFFF).map(DropKey),
+    st.builds(Denial, st.uuids(), st.sampled_from(DenialReason), MOMENTS, st.none() | MOMENTS).map(
+        PutDenial
+    ),
+    st.uuids().map(DropDenial),
+    st.builds(Setting, st.sampled_from(SettingName), st.binary(max_size=99)).map(PutSetting),
+    st.sampled_from(SettingName).map(DropSetting),
 )
 
 
@@ -141,6 +156,7 @@ class TestGallery:
             assert float(gap.max()) <= 2**-11  # half a unit in the last place at 1
             assert after.template.expires == before.template.expires
             assert after.template.version == before.template.version
+            assert after.template.tier == before.template.tier
 
     @given(made=templates())
     @settings(max_examples=100, deadline=None)
@@ -222,7 +238,7 @@ class TestGallery:
         """A template of another model or transform is refused, not compared."""
         assert refused_as(put("Ben", space=space)) is NackCode.WRONG_SPACE
 
-    @pytest.mark.parametrize("field", ["rider_ref", "version", "vector", "expire_time"])
+    @pytest.mark.parametrize("field", ["rider_ref", "version", "vector", "expire_time", "tier"])
     def test_refuses_a_template_that_was_swapped(self, field: str) -> None:
         """A template under another rider's name, or altered at all, does not fit its hash."""
         message = response_to_proto(chunk(put("Ana")))
@@ -234,6 +250,8 @@ class TestGallery:
                 change.version += 1
             case "vector":
                 change.vector = pack(template("Mallory").vector)
+            case "tier":
+                change.tier = 2
             case "expire_time":
                 change.expire_time.seconds = 4_000_000_000
 
@@ -259,6 +277,48 @@ class TestGallery:
 
         assert isinstance(arrived, Chunk)
         assert NackCode.UNSUPPORTED in [item.code for item in arrived.refusals]
+
+    @pytest.mark.parametrize("part", ["reason", "setting", "tier"])
+    def test_an_unknown_meaning_is_not_ignored(self, part: str) -> None:
+        """A reason, document or tier of a later release is refused as unsupported, not dropped."""
+        message = response_to_proto(chunk(deny("Ana"), setting(), put("Ben")))
+        denial, document, template = message.chunk.changes
+        match part:
+            case "reason":
+                denial.MergeFrom(pb.Change.FromString(b"\x32\x02\x10\x4d"))  # reason 77
+            case "setting":
+                document.put_setting.name = "weather"
+            case "tier":
+                template.put_template.tier = 3
+
+        arrived = response_from_proto(message, SPACE)
+
+        assert isinstance(arrived, Chunk)
+        assert [item.code for item in arrived.refusals] == [NackCode.UNSUPPORTED]
+
+    @pytest.mark.parametrize("field", ["rider_ref", "reason", "since_time", "until_time"])
+    def test_refuses_a_denial_that_was_swapped(self, field: str) -> None:
+        """A denial of somebody else, for another reason or time, does not fit its hash."""
+        message = response_to_proto(chunk(deny("Ana")))
+        put_denial = message.chunk.changes[0].put_denial
+        match field:
+            case "rider_ref":
+                put_denial.rider_ref = rider("Mallory").bytes
+            case "reason":
+                put_denial.reason = pb.PutDenial.REASON_FRAUD
+            case "since_time":
+                put_denial.since_time.seconds += 1
+            case "until_time":
+                put_denial.until_time.seconds = 0
+
+        arrived = response_from_proto(message, SPACE)
+
+        assert isinstance(arrived, Chunk)
+        assert [item.code for item in arrived.refusals] == [NackCode.BAD_ITEM]
+
+    def test_a_document_that_is_too_long_is_refused(self) -> None:
+        """A setting above 64 KiB is a bad item."""
+        assert refused_as(setting(body=b"x" * 65_537)) is NackCode.BAD_ITEM
 
     def test_an_encrypted_template_is_not_read_as_plain(self) -> None:
         """Ciphertext is not mistaken for a vector."""

@@ -129,21 +129,29 @@ class Chunk(_message.Message):
     def __init__(self, nonce: _Optional[int] = ..., epoch: _Optional[bytes] = ..., from_rev: _Optional[int] = ..., to_rev: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., sha256: _Optional[bytes] = ..., index: _Optional[int] = ..., is_snapshot: _Optional[bool] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class Change(_message.Message):
-    __slots__ = ("put_template", "drop_template", "put_key", "drop_key", "content_hash")
+    __slots__ = ("put_template", "drop_template", "put_key", "drop_key", "put_denial", "drop_denial", "put_setting", "drop_setting", "content_hash")
     PUT_TEMPLATE_FIELD_NUMBER: _ClassVar[int]
     DROP_TEMPLATE_FIELD_NUMBER: _ClassVar[int]
     PUT_KEY_FIELD_NUMBER: _ClassVar[int]
     DROP_KEY_FIELD_NUMBER: _ClassVar[int]
+    PUT_DENIAL_FIELD_NUMBER: _ClassVar[int]
+    DROP_DENIAL_FIELD_NUMBER: _ClassVar[int]
+    PUT_SETTING_FIELD_NUMBER: _ClassVar[int]
+    DROP_SETTING_FIELD_NUMBER: _ClassVar[int]
     CONTENT_HASH_FIELD_NUMBER: _ClassVar[int]
     put_template: PutTemplate
     drop_template: DropTemplate
     put_key: PutKey
     drop_key: DropKey
+    put_denial: PutDenial
+    drop_denial: DropDenial
+    put_setting: PutSetting
+    drop_setting: DropSetting
     content_hash: bytes
-    def __init__(self, put_template: _Optional[_Union[PutTemplate, _Mapping]] = ..., drop_template: _Optional[_Union[DropTemplate, _Mapping]] = ..., put_key: _Optional[_Union[PutKey, _Mapping]] = ..., drop_key: _Optional[_Union[DropKey, _Mapping]] = ..., content_hash: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, put_template: _Optional[_Union[PutTemplate, _Mapping]] = ..., drop_template: _Optional[_Union[DropTemplate, _Mapping]] = ..., put_key: _Optional[_Union[PutKey, _Mapping]] = ..., drop_key: _Optional[_Union[DropKey, _Mapping]] = ..., put_denial: _Optional[_Union[PutDenial, _Mapping]] = ..., drop_denial: _Optional[_Union[DropDenial, _Mapping]] = ..., put_setting: _Optional[_Union[PutSetting, _Mapping]] = ..., drop_setting: _Optional[_Union[DropSetting, _Mapping]] = ..., content_hash: _Optional[bytes] = ...) -> None: ...
 
 class PutTemplate(_message.Message):
-    __slots__ = ("rider_ref", "version", "model_id", "transform_id", "vector", "expire_time", "key_id")
+    __slots__ = ("rider_ref", "version", "model_id", "transform_id", "vector", "expire_time", "key_id", "tier")
     RIDER_REF_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
@@ -151,6 +159,7 @@ class PutTemplate(_message.Message):
     VECTOR_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
     rider_ref: bytes
     version: int
     model_id: str
@@ -158,7 +167,8 @@ class PutTemplate(_message.Message):
     vector: bytes
     expire_time: _timestamp_pb2.Timestamp
     key_id: str
-    def __init__(self, rider_ref: _Optional[bytes] = ..., version: _Optional[int] = ..., model_id: _Optional[str] = ..., transform_id: _Optional[str] = ..., vector: _Optional[bytes] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., key_id: _Optional[str] = ...) -> None: ...
+    tier: int
+    def __init__(self, rider_ref: _Optional[bytes] = ..., version: _Optional[int] = ..., model_id: _Optional[str] = ..., transform_id: _Optional[str] = ..., vector: _Optional[bytes] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., key_id: _Optional[str] = ..., tier: _Optional[int] = ...) -> None: ...
 
 class DropTemplate(_message.Message):
     __slots__ = ("rider_ref",)
@@ -179,6 +189,50 @@ class DropKey(_message.Message):
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     key_id: int
     def __init__(self, key_id: _Optional[int] = ...) -> None: ...
+
+class PutDenial(_message.Message):
+    __slots__ = ("rider_ref", "reason", "since_time", "until_time")
+    class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        REASON_UNSPECIFIED: _ClassVar[PutDenial.Reason]
+        REASON_WITHDRAWN: _ClassVar[PutDenial.Reason]
+        REASON_DEBT: _ClassVar[PutDenial.Reason]
+        REASON_LOST: _ClassVar[PutDenial.Reason]
+        REASON_FRAUD: _ClassVar[PutDenial.Reason]
+    REASON_UNSPECIFIED: PutDenial.Reason
+    REASON_WITHDRAWN: PutDenial.Reason
+    REASON_DEBT: PutDenial.Reason
+    REASON_LOST: PutDenial.Reason
+    REASON_FRAUD: PutDenial.Reason
+    RIDER_REF_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SINCE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_TIME_FIELD_NUMBER: _ClassVar[int]
+    rider_ref: bytes
+    reason: PutDenial.Reason
+    since_time: _timestamp_pb2.Timestamp
+    until_time: _timestamp_pb2.Timestamp
+    def __init__(self, rider_ref: _Optional[bytes] = ..., reason: _Optional[_Union[PutDenial.Reason, str]] = ..., since_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class DropDenial(_message.Message):
+    __slots__ = ("rider_ref",)
+    RIDER_REF_FIELD_NUMBER: _ClassVar[int]
+    rider_ref: bytes
+    def __init__(self, rider_ref: _Optional[bytes] = ...) -> None: ...
+
+class PutSetting(_message.Message):
+    __slots__ = ("name", "body")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    body: bytes
+    def __init__(self, name: _Optional[str] = ..., body: _Optional[bytes] = ...) -> None: ...
+
+class DropSetting(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class Ack(_message.Message):
     __slots__ = ("nonce", "durable_rev")
