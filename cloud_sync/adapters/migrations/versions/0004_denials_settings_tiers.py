@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "cloud_sync_0002"
-down_revision = "cloud_sync_0001"
+revision = "cloud_sync_0004"
+down_revision = "cloud_sync_0003"
 branch_labels = None
 depends_on = None
 
