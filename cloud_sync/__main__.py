@@ -27,6 +27,7 @@ from fare.log import say, start_logging
 
 _LOG = logging.getLogger("cloud_sync")
 _PRIVATE = Path("var/postgres")
+_CITY_DAY = Path(__file__).parent / "data" / "city-day.toml"
 _COMPACT_S = 600.0
 """Between two compactions, seconds."""
 _KEEP = 10_000
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     chosen = _parser().parse_args(arguments)
     start_logging()
+    if chosen.run is _simulate:  # the one command that knows no database
+        return _simulate(chosen)
     run: Callable[[argparse.Namespace, sa.Engine], int] = chosen.run
     with database.opened(os.environ.get("GATELINE_DATABASE_URL"), _PRIVATE) as engine:
         database.migrate(engine, "cloud_sync", VERSIONS)
@@ -73,10 +76,29 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="print all views and where their edges stand")
     status.set_defaults(run=_status)
 
+    simulate = commands.add_parser("simulate", help="a city's day through the prefilter")
+    simulate.add_argument("--day", type=Path, default=_CITY_DAY, help="TOML of the city's day")
+    simulate.add_argument("--out", type=Path, default=Path("var/simulate"), help="for pictures")
+    simulate.add_argument("--pack", default="open", help="whose calibration counts")
+    simulate.add_argument("--riders", type=int, help="a city alike of another size")
+    simulate.add_argument("--presence", type=float, help="share of passages with entrance cameras")
+    simulate.set_defaults(run=_simulate)
+
     bench = commands.add_parser("bench", help="time a full resync of generated templates")
     bench.add_argument("--count", type=int, nargs="*", default=[20_000, 50_000])
     bench.set_defaults(run=_bench)
     return parser
+
+
+def _simulate(chosen: argparse.Namespace) -> int:
+    from cloud_sync.adapters.city_day import Options, SimulationRefused, run
+
+    try:
+        run(Options(chosen.day, chosen.out, chosen.pack, chosen.riders, chosen.presence), print)
+    except SimulationRefused as problem:
+        print(f"simulate: {problem}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _public_key(text: str) -> bytes:

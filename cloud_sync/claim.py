@@ -61,10 +61,12 @@ HABIT = Source(
     "habit", 30, timedelta(hours=1), 0.3, 0.05, urgent=False, says="often rides here at this hour"
 )
 LAST_EXIT = Source(
-    "last_exit", 25, timedelta(days=7), 0.5, 0.05, urgent=False, says="left by this station last"
+    "last_exit", 25, timedelta(days=7), 0.2, 0.05, urgent=False, says="left by this station last"
 )
 """Whoever left here last most often enters here next: a trip begins where the last one ended."""
-HOME = Source("home", 20, None, 0.1, 0.05, urgent=False, says="chose this as a home station")
+HOME = Source("home", 20, None, 0.01, 0.05, urgent=False, says="chose this as a home station")
+"""Some 34,000 riders live at a station of a city like Xi'an, and few of them come in one hour: a
+home alone is a place in the second tier."""
 SPARE = Source("spare", 0, None, 0.0, 0.0, urgent=False, says="is here because the city fits")
 """While a city is small every station knows everybody."""
 

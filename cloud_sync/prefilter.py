@@ -14,10 +14,8 @@ from types import MappingProxyType
 from uuid import UUID
 
 from cloud_sync.budget import FIRST, OUTSIDE, SECOND, Budget
-from cloud_sync.claim import LONG_SHOT, OPEN_TRIP, SHIPPED, Claim, Source, by_name
+from cloud_sync.claim import LONG_SHOT, SHIPPED, Claim, Source, by_name
 
-EXPECTED_PRIORITY = OPEN_TRIP.priority
-"""From this priority up a rider is expected now; the first tier stretches for them."""
 _GRADES_PER_HALVING = 2
 """Weights within a factor of the square root of 2 count as equal: estimates are no better, and
 riders at the edge of the budget would change places at every look."""
@@ -44,9 +42,9 @@ class Place:
     """The best first; at least one."""
 
     @property
-    def expected(self) -> bool:
+    def likely(self) -> bool:
         """Return whether the first tier stretches for this rider."""
-        return self.priority >= EXPECTED_PRIORITY
+        return self.priority > LONG_SHOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ class Ranking:
     @property
     def first(self) -> int:
         """Return how many ranks make the first tier now."""
-        return self.budget.first_of(sum(place.expected for place in self.places))
+        return self.budget.first_of(sum(place.likely for place in self.places))
 
     def of(self, rider_ref: UUID) -> Place | None:
         """Return a rider's place; None without a claim that holds."""
@@ -99,8 +97,7 @@ def desired(
         if claim.source in sources and claim.holds(now):
             of_rider[claim.rider_ref].append(claim)
     ranked = sorted(_weigh(own, sources, held) for own in of_rider.values())
-    expected = sum(-key[0] >= EXPECTED_PRIORITY for key, *_ in ranked)
-    first = budget.first_of(expected)
+    first = budget.first_of(sum(-key[0] > LONG_SHOT for key, _ in ranked))
     return Ranking(
         budget,
         tuple(

@@ -16,6 +16,14 @@ from cloud_sync.claim import HOME, LAST_EXIT, OPEN_TRIP, WEIGHT_MAX, Claim, Sour
 from fare.network import Network
 from fare.tap import Direction
 
+STAY_HALVING = timedelta(hours=8)
+"""The way back is likely within the day; on the days after, habit knows better."""
+
+
+HOMEWARD = 0.5
+"""How likely a trip that began elsewhere ends at a home station, while it may: half of all trips
+are ways back, and the others begin at home."""
+
 
 @dataclass(frozen=True, slots=True)
 class TravelConfig:
@@ -152,8 +160,8 @@ def on_the_way(
         station_id: The exit.
         when: The window of arrival there.
         now: Aware UTC.
-        otherwise: How likely habit and home make this exit for the rider, 0 to 1; where they know
-            nothing, one exit is as likely as another.
+        otherwise: How likely habit and home (`HOMEWARD`) make this exit for the rider, 0 to 1;
+            where they know nothing, one exit is as likely as another.
         source: The source's settings.
     """
     if not tap.is_open:
@@ -168,7 +176,7 @@ def on_the_way(
 
 
 def left_here(tap: LastTap, now: datetime, *, source: Source = LAST_EXIT) -> Claim | None:
-    """Return the claim of somebody who left by this station last, halving every two days.
+    """Return the claim of somebody who left by this station last; it halves as time goes by.
 
     Args:
         tap: The last tap, an exit.
@@ -177,7 +185,7 @@ def left_here(tap: LastTap, now: datetime, *, source: Source = LAST_EXIT) -> Cla
     """
     if tap.is_open or source.ttl is None or not timedelta(0) <= now - tap.at < source.ttl:
         return None
-    weight = source.weight * 0.5 ** ((now - tap.at) / timedelta(days=2))
+    weight = source.weight * 0.5 ** ((now - tap.at) / STAY_HALVING)
     return Claim(tap.station_id, tap.rider_ref, source.name, weight, tap.at, tap.at + source.ttl)
 
 

@@ -140,33 +140,33 @@ class TestBudget:
     @given(_CLAIMS, _BUDGETS)
     @settings(max_examples=150, deadline=None)
     def test_never_exceeded(self, claims: list[Claim], budget: Budget) -> None:
-        """The first tier stretches for expected riders alone, and each tier keeps its bound."""
+        """The first tier stretches for likely riders alone, and each tier keeps its bound."""
         ranking = desired(claims, budget, NOON)
 
         first = [place for place in ranking.places if place.tier == FIRST]
         second = [place for place in ranking.places if place.tier == SECOND]
         assert len(first) <= budget.first_max
         assert len(second) <= budget.second
-        assert all(place.expected for place in first[budget.first :])
+        assert all(place.likely for place in first[budget.first :])
         assert [place.rank for place in ranking.places] == list(range(1, len(ranking.places) + 1))
         tiers = [place.tier or 3 for place in ranking.places]
         assert tiers == sorted(tiers)
         held = {claim.rider_ref for claim in claims if claim.holds(NOON)}
         assert {place.rider_ref for place in ranking.places} == held
 
-    def test_stretches_for_who_is_expected(self) -> None:
-        """A third rider fits into a first tier of two when on the way, not for a habit."""
+    def test_stretches_for_who_is_likely(self) -> None:
+        """A third rider fits into a first tier of two when likely to come, not by a long shot."""
         seen = [claim("Ana", PRESENCE.name), claim("Ben", PRESENCE.name)]
 
-        way = desired([*seen, claim("Cleo", OPEN_TRIP.name)], SMALL, NOON)
-        habit = desired([*seen, claim("Cleo", HABIT.name)], SMALL, NOON)
+        likely = desired([*seen, claim("Cleo", HABIT.name)], SMALL, NOON)
+        hardly = desired([*seen, claim("Cleo", HABIT.name, 0.01)], SMALL, NOON)
 
-        assert way.desired[rider("Cleo")] == FIRST
-        assert habit.desired[rider("Cleo")] == SECOND
+        assert likely.desired[rider("Cleo")] == FIRST
+        assert hardly.desired[rider("Cleo")] == SECOND
 
     def test_whoever_does_not_fit_stays_outside(self) -> None:
         """The sixth of six at a view of two and two is outside, and in no desired view."""
-        claims = [claim(f"rider {number}", HABIT.name) for number in range(6)]
+        claims = [claim(f"rider {number}", HABIT.name, 0.01) for number in range(6)]
 
         ranking = desired(claims, SMALL, NOON)
 
@@ -222,7 +222,7 @@ class TestDifferences:
 
     def test_only_what_differs(self) -> None:
         """Whoever stays in the same tier is not sent; a moved one is put with the other tier."""
-        claims = [claim(name, HABIT.name) for name in ("Ana", "Ben", "Cleo")]
+        claims = [claim(name, HABIT.name, 0.01) for name in ("Ana", "Ben", "Cleo")]
         held = {rider("Ana"): FIRST, rider("Ben"): SECOND, rider("Dora"): FIRST}
 
         found = differences(desired(claims, SMALL, NOON, held=held), held)
