@@ -1,6 +1,7 @@
 """The cloud's process for the wire, and its operator's commands.
 
-The database is that of GATELINE_DATABASE_URL; without it a private one in ./var/postgres.
+The database is that of GATELINE_DATABASE_URL; without it a private one in ./var/postgres. The
+operator's keys are in the folder GATELINE_KEYS; without it in ./var/keys.
 """
 
 import argparse
@@ -17,10 +18,14 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from cloud_sync.adapters.key_folder import FolderKeyStore
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog, stations
+from cloud_sync.adapters.sealing import prepare
 from cloud_sync.adapters.system_clock import SystemClock
 from cloud_sync.gallery import PutTemplate
 from cloud_sync.generate import templates
+from cloud_sync.key_store import KeysFailed
+from cloud_sync.safe import Safe
 from cloud_sync.view import EdgeNode, SpaceRefused
 from fare.adapters import database
 from fare.log import say, start_logging
@@ -43,7 +48,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace, sa.Engine], int] = chosen.run
     with database.opened(os.environ.get("GATELINE_DATABASE_URL"), _PRIVATE) as engine:
         database.migrate(engine, "cloud_sync", VERSIONS)
+        try:
+            sealed = prepare(engine, _safe())
+        except KeysFailed as problem:
+            say(_LOG, "keys_failed", level=logging.ERROR, detail=str(problem))
+            return 1
+        if sealed:
+            say(_LOG, "records_sealed", count=sealed)
         return run(chosen, engine)
+
+
+def _safe() -> Safe:
+    """Return what seals and opens the cloud's records."""
+    folder = Path(os.environ.get("GATELINE_KEYS", "var/keys"))
+    return Safe(FolderKeyStore(folder, entropy=os.urandom), entropy=os.urandom)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -123,7 +141,7 @@ async def _serve_until_told(listen: str, engine: sa.Engine) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    views = PostgresViewLog(engine)
+    views = PostgresViewLog(engine, _safe())
     wakes = Wakes()
     chores = [
         asyncio.create_task(listen_to(wakes, conninfo(engine))),
@@ -172,14 +190,14 @@ async def _compact_for_ever(views: PostgresViewLog, engine: sa.Engine) -> None:
 
 def _admit(chosen: argparse.Namespace, engine: sa.Engine) -> int:
     node = EdgeNode(chosen.edge_id, chosen.station_id, chosen.public_key)
-    PostgresViewLog(engine).admit(node, datetime.now(UTC))
+    PostgresViewLog(engine, _safe()).admit(node, datetime.now(UTC))
     print(f"{node.edge_id} may follow the view of {node.station_id}")
     return 0
 
 
 def _fill(chosen: argparse.Namespace, engine: sa.Engine) -> int:
     began_s = time.monotonic()
-    views = PostgresViewLog(engine)
+    views = PostgresViewLog(engine, _safe())
     made = templates(chosen.count, seed=chosen.seed, model_id=chosen.model_id)
     changes = tuple(PutTemplate(template) for template in made)
     new = views.lacking(chosen.station_id, changes)
@@ -200,14 +218,14 @@ def _renew_epoch(chosen: argparse.Namespace, engine: sa.Engine) -> int:
         if chosen.station_id not in stations(connection):
             print(f"no station has the id {chosen.station_id}", file=sys.stderr)
             return 1
-    PostgresViewLog(engine).renew_epoch(chosen.station_id, uuid4())
+    PostgresViewLog(engine, _safe()).renew_epoch(chosen.station_id, uuid4())
     print(f"{chosen.station_id} starts a new history; its edges take a snapshot")
     return 0
 
 
 def _status(chosen: argparse.Namespace, engine: sa.Engine) -> int:
     del chosen
-    views = PostgresViewLog(engine)
+    views = PostgresViewLog(engine, _safe())
     with engine.begin() as connection:
         known = stations(connection)
     for station in known:
@@ -226,7 +244,7 @@ def _bench(chosen: argparse.Namespace, engine: sa.Engine) -> int:
     from cloud_sync.adapters.bench import resync
 
     for count in chosen.count:
-        print(resync(engine, count, clock=SystemClock()))
+        print(resync(engine, count, safe=_safe(), clock=SystemClock()))
     return 0
 
 

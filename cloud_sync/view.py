@@ -47,6 +47,8 @@ class Head:
     model_id: str
     """The embedder of the view's templates; empty until the first one."""
     transform_id: str
+    key_id: str = ""
+    """The root key that this epoch's keys come from; empty for the ring's current one."""
 
 
 @dataclass(frozen=True, slots=True)

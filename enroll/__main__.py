@@ -9,13 +9,19 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from cloud_sync.adapters import postgres as cloud
+from cloud_sync.adapters import sealing as cloud_sealing
+from cloud_sync.adapters.key_folder import FolderKeyStore
 from cloud_sync.adapters.publish import publish, stations
+from cloud_sync.key_store import KeysFailed
+from cloud_sync.safe import Safe
+from enroll.adapters import sealing
 from enroll.adapters.postgres import VERSIONS, PostgresRiderStore, Views
 from enroll.code import CodeConfig, make_key
 from enroll.enrollment import Enrollment, EnrollmentConfig
@@ -42,7 +48,11 @@ def main(argv: list[str] | None = None) -> int:
     start_logging()
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
-    return command(arguments)
+    try:
+        return command(arguments)
+    except KeysFailed as problem:
+        say(_LOG, "keys_failed", level=logging.ERROR, detail=str(problem))
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,7 +96,15 @@ def _prepare(engine: sa.Engine) -> Enrollment:
     database.migrate(engine, "fare", FARE_VERSIONS)
     database.migrate(engine, "cloud_sync", cloud.VERSIONS)
     database.migrate(engine, "enroll", VERSIONS)
-    store = PostgresRiderStore(engine, Views(stations, publish))
+    safe = Safe(
+        FolderKeyStore(Path(os.environ.get("GATELINE_KEYS", "var/keys")), entropy=os.urandom),
+        entropy=os.urandom,
+    )
+    cloud_sealing.prepare(engine, safe)
+    sealed = sealing.prepare(engine, safe)
+    if sealed:
+        say(_LOG, "records_sealed", count=sealed)
+    store = PostgresRiderStore(engine, Views(stations, partial(publish, safe=safe)), safe)
     return Enrollment(store, EnrollmentConfig(), LookalikeConfig())
 
 

@@ -284,7 +284,7 @@ def _settle(unit: Unit, ref: UUID, now: datetime, cause: str) -> Dossier:
     """Delete what may no longer be kept and tell the stations what is due; return the result."""
     dossier = _read(unit, ref)
     may = allowed(dossier)
-    if not may.store and (dossier.photos or dossier.template):
+    if not may.store and (dossier.photos or dossier.template or dossier.unread):
         _erase(unit, dossier, now, cause)
     elif not may.keep_photos and any(photo.original for photo in dossier.photos):
         unit.drop_originals(ref)

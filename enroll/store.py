@@ -59,6 +59,8 @@ class Dossier:
     """Pairs with other riders, whatever their verdict."""
     erasures: tuple[Erasure, ...] = ()
     """In the order in which they happened."""
+    unread: int = 0
+    """Photos and templates in store that do not open; an erasure takes them along."""
 
 
 @dataclass(frozen=True, slots=True)

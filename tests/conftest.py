@@ -13,8 +13,10 @@ import sqlalchemy as sa
 
 from cloud_sync.adapters.postgres import VERSIONS as CLOUD_VERSIONS
 from fare.adapters import database
+from tests import keys
 
 _NUMBERS = itertools.count()
+_SAFE = keys.SAFE  # its import gives all processes of the run one folder of keys
 
 
 def _own_folder() -> Path:

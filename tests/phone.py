@@ -14,6 +14,7 @@ from cloud_sync.adapters import postgres as cloud
 from edge_gate.face import Image
 from enroll.web.app import build
 from enroll.web.desk import Desk
+from tests.keys import SAFE
 from tests.riders import png
 from tests.served import served
 
@@ -61,7 +62,7 @@ class Phone:
 
 def held(engine: sa.Engine, station: str = "S1") -> set[str]:
     """Return the riders whose templates a station's view holds."""
-    changes = cloud.PostgresViewLog(engine).whole(station).changes
+    changes = cloud.PostgresViewLog(engine, SAFE).whole(station).changes
     templates = [getattr(change, "template", None) for change in changes]
     return {str(template.rider_ref) for template in templates if template}
 

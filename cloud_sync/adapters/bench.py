@@ -23,6 +23,7 @@ from cloud_sync.gallery import Change, Delta, DropTemplate, PutTemplate
 from cloud_sync.generate import templates
 from cloud_sync.lease import Anchor, Lease
 from cloud_sync.replica import Holding
+from cloud_sync.safe import Safe
 from cloud_sync.view import EdgeNode
 
 _STATION = "bench: a station of its own, taken away again"
@@ -95,8 +96,9 @@ class _Hands:
 class _Cloud:
     """A server in a thread of its own."""
 
-    def __init__(self, engine: sa.Engine, clock: Clock) -> None:
+    def __init__(self, engine: sa.Engine, views: PostgresViewLog, clock: Clock) -> None:
         self._engine = engine
+        self._views = views
         self._clock = clock
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -123,7 +125,7 @@ class _Cloud:
     async def _serve(self) -> None:
         wakes = Wakes()
         chore = asyncio.create_task(listen(wakes, conninfo(self._engine)))
-        stores = Stores(PostgresViewLog(self._engine), PostgresTapLog(self._engine))
+        stores = Stores(self._views, PostgresTapLog(self._engine))
         await serve(
             stores,
             ServerConfig("127.0.0.1:0", grace_s=0.5),
@@ -140,12 +142,13 @@ class _Cloud:
         self._ready.set()
 
 
-def resync(engine: sa.Engine, count: int, *, clock: Clock) -> Figures:
+def resync(engine: sa.Engine, count: int, *, safe: Safe, clock: Clock) -> Figures:
     """Fill a view of its own, fetch it whole to a new disk, then change it a little.
 
     Args:
         engine: A migrated database; the bench's station is taken away at the end.
         count: Templates, from 1.
+        safe: Seals and opens the templates.
         clock: The time.
 
     Returns:
@@ -154,14 +157,14 @@ def resync(engine: sa.Engine, count: int, *, clock: Clock) -> Figures:
     Raises:
         TimeoutError: Something did not come.
     """
-    views = PostgresViewLog(engine)
+    views = PostgresViewLog(engine, safe)
     _take_away(engine)
     views.admit(EdgeNode(_EDGE, _STATION, bytes(32)), clock.wall())
     crowd = [PutTemplate(one) for one in templates(count, seed=1, model_id="bench")]
     began_s = clock.monotonic_s()
     views.publish((_STATION,), crowd)
     publish_s = clock.monotonic_s() - began_s
-    cloud = _Cloud(engine, clock)
+    cloud = _Cloud(engine, views, clock)
     cloud.start()
     try:
         with tempfile.TemporaryDirectory() as folder:

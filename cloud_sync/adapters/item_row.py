@@ -1,5 +1,6 @@
 """One item of a view as a row of `view_item`, and back."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -20,21 +21,38 @@ from cloud_sync.gallery import (
     SettingName,
     Template,
 )
+from cloud_sync.safe import VIEW_ITEM, Safe, template_label
+from cloud_sync.seal import Label
+
+Seal = Callable[[bytes, bytes], bytes]
+"""Content and label to a sealed record, see `Safe.sealer`."""
 
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _SINCE = 8
 """Bytes of a denial's body before its reason."""
 
 
-def body_of(change: Change) -> bytes:
+def label_of(template: Template) -> Label:
+    """Return what a template is sealed as.
+
+    Args:
+        template: Everything but the vector is read from it.
+    """
+    return Label(template.rider_ref, template.version, template.model_id, template.transform_id)
+
+
+def body_of(change: Change, seal: Seal, *, packed: bytes | None = None) -> bytes:
     """Return what the column `body` holds of a change; nothing of one that drops.
 
     Args:
         change: Any change.
+        seal: Seals a template, see `Safe.sealer`.
+        packed: A template's vector where it is packed already.
     """
     match change:
         case PutTemplate(template):
-            return pack(template.vector)
+            content = pack(template.vector) if packed is None else packed
+            return seal(content, template_label(label_of(template)))
         case PutKey(key):
             return key.public_key
         case PutDenial(denial):
@@ -56,11 +74,17 @@ def expires_of(change: Change) -> datetime | None:
             return None
 
 
-def put_of(row: sa.Row[Any]) -> Change:
+def put_of(row: sa.Row[Any], safe: Safe) -> Change:
     """Return the change that brings an item.
 
     Args:
         row: With the columns of `VIEW_ITEM` except station and revision.
+        safe: Opens a template.
+
+    Raises:
+        NotOpened: The template is not this rider's, or was changed.
+        TemplateRefused: What was sealed is no vector.
+        KeysFailed: The keys cannot be read.
     """
     name = bytes(row.item_key[1:])
     match bytes(row.item_key[:1]):
@@ -73,14 +97,6 @@ def put_of(row: sa.Row[Any]) -> Change:
         case b"s":
             return PutSetting(Setting(SettingName(name.decode()), row.body))
         case _:
-            return PutTemplate(
-                Template(
-                    UUID(bytes=name),
-                    row.version,
-                    row.model_id,
-                    row.transform_id,
-                    unpack(row.body),
-                    row.expires,
-                    row.tier,
-                )
-            )
+            label = Label(UUID(bytes=name), row.version, row.model_id, row.transform_id)
+            packed = safe.open(VIEW_ITEM, row.body, template_label(label))
+            return PutTemplate(Template(*label, unpack(packed), row.expires, row.tier))

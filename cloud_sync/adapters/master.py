@@ -5,6 +5,7 @@ then views (see `membership`). Whoever puts a rider into a view shares the lock 
 withdrawal and a put never miss each other.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,10 +16,13 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from cloud_sync.adapters.at_rest import hold_keys
+from cloud_sync.adapters.item_row import label_of
 from cloud_sync.adapters.publish import DIMENSION
 from cloud_sync.adapters.tables import MASTER_HEAD, MASTER_RIDER, MASTER_TEMPLATE
-from cloud_sync.content import check, pack, unpack
+from cloud_sync.content import TemplateRefused, check, pack, unpack
 from cloud_sync.gallery import Template
+from cloud_sync.key_store import KeysFailed
 from cloud_sync.master import (
     Activate,
     Deactivate,
@@ -34,7 +38,12 @@ from cloud_sync.master import (
     is_late,
     rider_of,
 )
+from cloud_sync.safe import MASTER_TEMPLATE as RECORD
+from cloud_sync.safe import Safe, template_label
+from cloud_sync.seal import Label, NotOpened
+from fare.log import say
 
+_LOG = logging.getLogger(__name__)
 _ERASED = b""
 _STANDING = {
     Activate: Standing.ACTIVE,
@@ -49,6 +58,7 @@ def apply(
     changes: Sequence[MasterChange],
     now: datetime,
     *,
+    safe: Safe,
     dimension: int = DIMENSION,
 ) -> frozenset[UUID]:
     """Make changes to the master gallery inside the caller's transaction.
@@ -57,6 +67,7 @@ def apply(
         connection: With a transaction begun that holds no view yet.
         changes: In their order.
         now: Aware UTC.
+        safe: Seals the templates.
         dimension: Values in a vector.
 
     Returns:
@@ -75,7 +86,7 @@ def apply(
         wanted = [change for change in run if standings[rider_of(change)] is not Standing.GONE]
         if kind is PutMaster:
             templates = [each.template for each in wanted if isinstance(each, PutMaster)]
-            changed |= _put(connection, templates, standings)
+            changed |= _put(connection, templates, standings, safe)
             continue
         for change in wanted:
             standing = _STANDING[type(change)]
@@ -86,17 +97,18 @@ def apply(
     return frozenset(changed)
 
 
-def changes_since(connection: sa.Connection, rev: int, limit: int) -> MasterPage:
+def changes_since(connection: sa.Connection, rev: int, limit: int, *, safe: Safe) -> MasterPage:
     """Return up to `limit` templates whose latest change lies after a revision.
 
     Args:
         connection: To the database.
         rev: Read so far; 0 at first.
         limit: Lines at most.
+        safe: Opens the templates; one that does not open is alarmed and counts as erased.
     """
     query = sa.select(MASTER_TEMPLATE).where(MASTER_TEMPLATE.c.rev > rev)
     rows = connection.execute(query.order_by(MASTER_TEMPLATE.c.rev).limit(limit)).all()
-    lines = tuple(_line(row) for row in rows)
+    lines = tuple(_line(row, safe) for row in rows)
     return MasterPage(lines, lines[-1].rev if lines else rev)
 
 
@@ -136,7 +148,7 @@ def standing(connection: sa.Connection, rider_ref: UUID) -> Standing:
 
 
 def templates(
-    connection: sa.Connection, rider_refs: Iterable[UUID], space: tuple[str, str]
+    connection: sa.Connection, rider_refs: Iterable[UUID], space: tuple[str, str], *, safe: Safe
 ) -> tuple[Template, ...]:
     """Return the templates of active riders in one space.
 
@@ -144,6 +156,7 @@ def templates(
         connection: To the database.
         rider_refs: Whose.
         space: Model id and transform id.
+        safe: Opens the templates; one that does not open is alarmed and left out.
     """
     query = sa.select(MASTER_TEMPLATE).where(
         MASTER_TEMPLATE.c.rider_ref == sa.any_(sa.cast(list(rider_refs), pg.ARRAY(sa.Uuid))),
@@ -153,20 +166,22 @@ def templates(
         MASTER_TEMPLATE.c.body != _ERASED,
     )
     rows = connection.execute(query.order_by(MASTER_TEMPLATE.c.rider_ref))
-    return tuple(_template(row) for row in rows)
+    return tuple(found for row in rows if (found := _template(row, safe)) is not None)
 
 
 class PostgresMasterGallery:
     """The templates of all riders of a city."""
 
-    def __init__(self, engine: sa.Engine, *, dimension: int = DIMENSION) -> None:
+    def __init__(self, engine: sa.Engine, safe: Safe, *, dimension: int = DIMENSION) -> None:
         """Take an engine on a migrated database.
 
         Args:
             engine: The database.
+            safe: Seals and opens the templates.
             dimension: Values in a template's vector.
         """
         self._engine = engine
+        self._safe = safe
         self._dimension = dimension
 
     def apply(self, changes: Sequence[MasterChange], now: datetime) -> None:
@@ -175,12 +190,12 @@ class PostgresMasterGallery:
         The views do not follow by this alone: `membership.settle` does both.
         """
         with self._begun() as connection:
-            apply(connection, changes, now, dimension=self._dimension)
+            apply(connection, changes, now, safe=self._safe, dimension=self._dimension)
 
     def changes_since(self, rev: int, limit: int) -> MasterPage:
         """Return up to `limit` templates whose latest change lies after a revision."""
         with self._begun() as connection:
-            return changes_since(connection, rev, limit)
+            return changes_since(connection, rev, limit, safe=self._safe)
 
     def head(self) -> int:
         """Return the latest revision, 0 at first."""
@@ -202,7 +217,7 @@ class PostgresMasterGallery:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except sa.exc.SQLAlchemyError as problem:
+        except (sa.exc.SQLAlchemyError, KeysFailed) as problem:
             # The driver's words can quote a row, hence a face: only the kind is told.
             raise MasterFailed(type(problem).__name__) from problem
 
@@ -233,7 +248,10 @@ def _revs(connection: sa.Connection, count: int) -> range:
 
 
 def _put(
-    connection: sa.Connection, arriving: Iterable[Template], standings: dict[UUID, Standing]
+    connection: sa.Connection,
+    arriving: Iterable[Template],
+    standings: dict[UUID, Standing],
+    safe: Safe,
 ) -> set[UUID]:
     """Keep templates that do not come late; of several about one rider and space the last."""
     latest: dict[tuple[UUID, str, str], Template] = {}
@@ -247,13 +265,15 @@ def _put(
     ]
     if not new:
         return set()
+    hold_keys(connection)
+    seal = safe.sealer(RECORD)
     rows = [
         {
             "rider_ref": each.rider_ref,
             "model_id": each.model_id,
             "transform_id": each.transform_id,
             "version": each.version,
-            "body": pack(each.vector),
+            "body": seal(pack(each.vector), template_label(label_of(each))),
             "is_active": standings[each.rider_ref] is Standing.ACTIVE,
             "rev": rev,
         }
@@ -312,7 +332,7 @@ def _stand(
         )
 
 
-def _line(row: sa.Row[Any]) -> MasterLine:
+def _line(row: sa.Row[Any], safe: Safe) -> MasterLine:
     return MasterLine(
         row.rev,
         row.rider_ref,
@@ -320,11 +340,15 @@ def _line(row: sa.Row[Any]) -> MasterLine:
         row.transform_id,
         row.version,
         row.is_active,
-        _template(row) if row.body != _ERASED else None,
+        _template(row, safe) if row.body != _ERASED else None,
     )
 
 
-def _template(row: sa.Row[Any]) -> Template:
-    return Template(
-        row.rider_ref, row.version, row.model_id, row.transform_id, unpack(bytes(row.body))
-    )
+def _template(row: sa.Row[Any], safe: Safe) -> Template | None:
+    label = Label(row.rider_ref, row.version, row.model_id, row.transform_id)
+    try:
+        packed = safe.open(RECORD, row.body, template_label(label))
+        return Template(*label, unpack(packed))
+    except (NotOpened, TemplateRefused):
+        say(_LOG, "record_unread", level=logging.ERROR, rider=row.rider_ref)
+        return None

@@ -4,16 +4,18 @@ Transactions are READ COMMITTED; whoever writes to a view holds its row, and a p
 read in one statement together with the revision it was compacted to.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from cloud_sync.adapters.at_rest import hold_keys
 from cloud_sync.adapters.item_row import put_of
 from cloud_sync.adapters.publish import (
     DIMENSION,
@@ -31,8 +33,11 @@ from cloud_sync.adapters.tables import (
     VIEW_LOG,
     VIEW_QUARANTINE,
 )
-from cloud_sync.content import content_hash, dropped
+from cloud_sync.content import TemplateRefused, content_hash, dropped
 from cloud_sync.gallery import Change
+from cloud_sync.key_store import KeysFailed
+from cloud_sync.safe import Safe
+from cloud_sync.seal import NotOpened
 from cloud_sync.view import (
     EdgeNode,
     EdgeStanding,
@@ -45,8 +50,14 @@ from cloud_sync.view import (
     compactable,
     page,
 )
+from fare.log import say
 
 __all__ = ["VERSIONS", "PostgresViewLog", "publish", "stations"]
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
+_UNREAD = "the record does not open"
 
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
 """This package's Alembic revisions, for `database.migrate(engine, "cloud_sync", VERSIONS)`."""
@@ -64,20 +75,22 @@ FROM (SELECT 1) AS one LEFT JOIN cloud_sync.history AS h ON true
 class PostgresViewLog:
     """All stations' views and the edges that follow them."""
 
-    def __init__(self, engine: sa.Engine, *, dimension: int = DIMENSION) -> None:
+    def __init__(self, engine: sa.Engine, safe: Safe, *, dimension: int = DIMENSION) -> None:
         """Take an engine on a migrated database.
 
         Args:
             engine: The database.
+            safe: Seals and opens the templates.
             dimension: Values in a template's vector.
         """
         self._engine = engine
+        self._safe = safe
         self._dimension = dimension
 
     def publish(self, station_ids: Iterable[str], changes: Sequence[Change]) -> None:
         """Add changes to the views of some stations, in one transaction."""
         with self._begun() as connection:
-            publish(connection, station_ids, changes, dimension=self._dimension)
+            self._publish(connection, station_ids, changes)
 
     def lacking(self, station_id: str, changes: Sequence[Change]) -> tuple[Change, ...]:
         """Return the changes whose very content a view does not hold yet.
@@ -102,10 +115,13 @@ class PostgresViewLog:
         }
         changed = {name: row[name] for name in ("station_id", "public_key")}
         with self._begun() as connection:
+            hold_keys(connection)
             made = sa.text(
-                "INSERT INTO cloud_sync.view (station_id) VALUES (:station) ON CONFLICT DO NOTHING"
+                "INSERT INTO cloud_sync.view (station_id, key_id) VALUES (:station, :key_id)"
+                " ON CONFLICT DO NOTHING"
             )
-            connection.execute(made, {"station": node.station_id})
+            key_id = self._safe.ring.root.key_id
+            connection.execute(made, {"station": node.station_id, "key_id": key_id})
             insert = pg.insert(EDGE_NODE).values(row)
             connection.execute(
                 insert.on_conflict_do_update(index_elements=[EDGE_NODE.c.edge_id], set_=changed)
@@ -131,25 +147,71 @@ class PostgresViewLog:
 
     def read(self, station_id: str, epoch: UUID, from_rev: int, limit: int) -> Page:
         """Return up to `limit` lines after a revision."""
-        with self._begun() as connection:
-            connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-            head = _head(connection, station_id)
-            if head is None or head.epoch != epoch or from_rev < head.compacted_rev:
-                raise HistoryGone(f"{station_id} does not reach back to {from_rev}")
-            rows = connection.execute(_lines(station_id, from_rev, limit)).all()
-        return page([_line(row) for row in rows], from_rev)
+        while True:
+            with self._begun() as connection:
+                connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+                head = _head(connection, station_id)
+                if head is None or head.epoch != epoch or from_rev < head.compacted_rev:
+                    raise HistoryGone(f"{station_id} does not reach back to {from_rev}")
+                rows = connection.execute(_lines(station_id, from_rev, limit)).all()
+            lines, unread = self._opened(rows, self._line)
+            if not unread:
+                return page(lines, from_rev)
+            self._set_aside(station_id, unread)
 
     def whole(self, station_id: str) -> Whole:
         """Return the view as it stands, of one moment."""
-        with self._begun() as connection:
-            connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-            head = _head(connection, station_id)
-            if head is None:
-                raise HistoryGone(f"no view of {station_id}")
-            query = sa.select(VIEW_ITEM).where(VIEW_ITEM.c.station_id == station_id)
-            rows = connection.execute(query.order_by(VIEW_ITEM.c.item_key)).all()
-        hashes = tuple(row.content_hash for row in rows)
-        return Whole(head.epoch, head.head_rev, tuple(put_of(row) for row in rows), hashes)
+        query = sa.select(VIEW_ITEM).where(VIEW_ITEM.c.station_id == station_id)
+        while True:
+            with self._begun() as connection:
+                connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+                head = _head(connection, station_id)
+                if head is None:
+                    raise HistoryGone(f"no view of {station_id}")
+                rows = connection.execute(query.order_by(VIEW_ITEM.c.item_key)).all()
+            changes, unread = self._opened(rows, self._put)
+            if not unread:
+                hashes = tuple(row.content_hash for row in rows)
+                return Whole(head.epoch, head.head_rev, tuple(changes), hashes)
+            self._set_aside(station_id, unread)
+
+    def _opened(
+        self, rows: Sequence[sa.Row[Any]], read: Callable[[sa.Row[Any]], T]
+    ) -> tuple[list[T], list[sa.Row[Any]]]:
+        """Return what rows hold, and the rows whose record does not open."""
+        found: list[T] = []
+        unread: list[sa.Row[Any]] = []
+        for row in rows:
+            try:
+                found.append(read(row))
+            except (NotOpened, TemplateRefused):
+                unread.append(row)
+            except KeysFailed as problem:
+                raise ViewLogFailed(str(problem)) from problem
+        return found, unread
+
+    def _set_aside(self, station_id: str, rows: Iterable[sa.Row[Any]]) -> None:
+        """Take damaged records out of a view: one of them must not stop a station."""
+        for row in rows:
+            say(
+                _LOG,
+                "template_quarantined",
+                level=logging.ERROR,
+                station=station_id,
+                content_hash=row.content_hash.hex(),
+                detail=_UNREAD,
+            )
+            with self._begun() as connection:
+                now = connection.execute(sa.select(sa.func.now())).scalar_one()
+            self.quarantine(station_id, row.content_hash, _UNREAD, now)
+
+    def _line(self, row: sa.Row[Any]) -> Line:
+        if row.is_drop:
+            return Line(row.log_rev, dropped(row.item_key), row.content_hash)
+        return Line(row.log_rev, None if row.body is None else self._put(row), row.content_hash)
+
+    def _put(self, row: sa.Row[Any]) -> Change:
+        return put_of(row, self._safe)
 
     def acknowledge(self, edge_id: str, epoch: UUID, rev: int, now: datetime) -> None:
         """Note what an edge holds durably."""
@@ -186,12 +248,11 @@ class PostgresViewLog:
             row = connection.execute(query).first()
             if row is None:
                 return
-            publish(connection, (station_id,), (dropped(row.item_key),), dimension=self._dimension)
+            self._publish(connection, (station_id,), (dropped(row.item_key),))
             kept = {
                 "station_id": station_id,
                 "content_hash": digest,
                 "item_key": row.item_key,
-                "body": row.body,
                 "detail": detail,
                 "quarantined_at": now,
             }
@@ -223,12 +284,17 @@ class PostgresViewLog:
             )
             announce(connection, VIEW_CHANNEL, station_id)
 
+    def _publish(
+        self, connection: sa.Connection, station_ids: Iterable[str], changes: Sequence[Change]
+    ) -> None:
+        publish(connection, station_ids, changes, safe=self._safe, dimension=self._dimension)
+
     @contextmanager
     def _begun(self) -> Iterator[sa.Connection]:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except sa.exc.SQLAlchemyError as problem:
+        except (sa.exc.SQLAlchemyError, KeysFailed) as problem:
             raise ViewLogFailed(str(problem)) from problem
 
 
@@ -284,9 +350,3 @@ def _lines(station_id: str, from_rev: int, limit: int) -> sa.Select[Any]:
         .order_by(VIEW_LOG.c.rev)
         .limit(limit)
     )
-
-
-def _line(row: sa.Row[Any]) -> Line:
-    if row.is_drop:
-        return Line(row.log_rev, dropped(row.item_key), row.content_hash)
-    return Line(row.log_rev, None if row.body is None else put_of(row), row.content_hash)

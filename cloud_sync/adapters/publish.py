@@ -6,14 +6,18 @@ lines in the order of their revisions: the view's row is locked while they are w
 
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
-from cloud_sync.adapters.item_row import body_of, expires_of
+from cloud_sync.adapters.at_rest import hold_keys
+from cloud_sync.adapters.item_row import Seal, body_of, expires_of
 from cloud_sync.adapters.tables import VIEW, VIEW_QUARANTINE
-from cloud_sync.content import content_hash, is_drop, key_of, template_hash
-from cloud_sync.gallery import Change, PutTemplate
+from cloud_sync.content import check, content_hash, is_drop, key_of, pack, template_hash
+from cloud_sync.gallery import Change, PutTemplate, Template
+from cloud_sync.safe import VIEW_ITEM, Safe
 from cloud_sync.view import Head, coalesce, space_of
 
 VIEW_CHANNEL = "gateline_view"
@@ -72,16 +76,19 @@ def publish(
     station_ids: Iterable[str],
     changes: Sequence[Change],
     *,
+    safe: Safe,
     dimension: int = DIMENSION,
 ) -> None:
     """Add changes to the views of some stations, inside the caller's transaction.
 
-    The views' rows stay locked until the caller commits: keep that short.
+    The views' rows stay locked until the caller commits: keep that short. Templates are turned to
+    the transform of each view, and sealed.
 
     Args:
         connection: With a transaction begun; nothing is committed here.
         station_ids: Where; each must have a view.
         changes: What; of several about one rider or key the last counts.
+        safe: Seals the templates.
         dimension: Values in a vector.
 
     Raises:
@@ -95,7 +102,25 @@ def publish(
     lines = coalesce(changes)
     if not wanted or not lines:
         return
+    hold_keys(connection)
     heads = _locked(connection, wanted)
+    for transform_id in sorted({head.transform_id for head in heads}):
+        group = [head for head in heads if head.transform_id == transform_id]
+        turned = turned_to(lines, transform_id, safe, dimension=dimension)
+        _publish_alike(connection, group, turned, safe, dimension=dimension)
+    for head in heads:
+        announce(connection, VIEW_CHANNEL, head.station_id)
+
+
+def _publish_alike(
+    connection: sa.Connection,
+    heads: Sequence[Head],
+    lines: Sequence[Change],
+    safe: Safe,
+    *,
+    dimension: int,
+) -> None:
+    """Add the same lines to views of one transform."""
     for head in heads:
         space = space_of(lines, head, dimension=dimension)
         values = {
@@ -106,14 +131,50 @@ def publish(
         connection.execute(
             sa.update(VIEW).where(VIEW.c.station_id == head.station_id).values(values)
         )
+    seal = safe.sealer(VIEW_ITEM)
     for start in range(0, len(lines), _SLICE):
         places: dict[str, Any] = {
             "stations": [head.station_id for head in heads],
             "bases": [head.head_rev + start for head in heads],
         }
-        _write(connection, places, lines[start : start + _SLICE])
-    for head in heads:
-        announce(connection, VIEW_CHANNEL, head.station_id)
+        _write(connection, places, lines[start : start + _SLICE], seal)
+
+
+def turned_to(
+    changes: Sequence[Change], transform_id: str, safe: Safe, *, dimension: int
+) -> tuple[Change, ...]:
+    """Return changes with their templates in one transform, as far as the operator knows theirs.
+
+    While the operator is re-keyed, templates of the new rotation come to views of the old one.
+
+    Args:
+        changes: Any.
+        transform_id: Where to; empty for that of the first template.
+        safe: Knows the rotations.
+        dimension: Values in a vector.
+
+    Raises:
+        TemplateRefused: A template that would be turned is no unit vector of this dimension.
+    """
+    found = [change.template for change in changes if isinstance(change, PutTemplate)]
+    target = transform_id or (found[0].transform_id if found else "")
+    ring = safe.ring
+    turned: dict[int, Template] = {}
+    for source in {each.transform_id for each in found} - {target}:
+        if not (ring.knows(source) and ring.knows(target)):
+            continue  # `space_of` refuses it
+        alike = [each for each in found if each.transform_id == source]
+        for each in alike:
+            check(each.vector, dimension=dimension)
+        vectors = safe.turn(np.stack([t.vector for t in alike]), source=source, target=target)
+        for each, vector in zip(alike, vectors, strict=True):
+            turned[id(each)] = replace(each, vector=vector, transform_id=target)
+    return tuple(
+        PutTemplate(turned.get(id(change.template), change.template))
+        if isinstance(change, PutTemplate)
+        else change
+        for change in changes
+    )
 
 
 def announce(connection: sa.Connection, channel: str, payload: str) -> None:
@@ -141,6 +202,7 @@ def head_of(row: sa.Row[Any]) -> Head:
         row.lease_s,
         row.model_id,
         row.transform_id,
+        row.key_id,
     )
 
 
@@ -159,10 +221,12 @@ def _locked(connection: sa.Connection, wanted: Sequence[str]) -> tuple[Head, ...
     return heads
 
 
-def _write(connection: sa.Connection, places: dict[str, Any], lines: Sequence[Change]) -> None:
+def _write(
+    connection: sa.Connection, places: dict[str, Any], lines: Sequence[Change], seal: Seal
+) -> None:
     """Add lines to the log and bring the items up to date."""
     keys = [key_of(change) for change in lines]
-    columns = places | _columns(lines, keys)
+    columns = places | _columns(lines, keys, seal)
     connection.execute(_LOG, columns)
     dropped = [key for key, change in zip(keys, lines, strict=True) if is_drop(change)]
     if dropped:
@@ -177,13 +241,11 @@ def _write(connection: sa.Connection, places: dict[str, Any], lines: Sequence[Ch
         connection.execute(_PUT, columns)
 
 
-def _columns(lines: Sequence[Change], keys: Sequence[bytes]) -> dict[str, Any]:
+def _columns(lines: Sequence[Change], keys: Sequence[bytes], seal: Seal) -> dict[str, Any]:
     """Return the lines as the columns that `_LINES` takes apart."""
-    bodies = [body_of(change) for change in lines]
-    records = [
-        key + _hash(change, body) + body
-        for key, change, body in zip(keys, lines, bodies, strict=True)
-    ]
+    hashed = [_hash_and_body(change, seal) for change in lines]
+    bodies = [body for _, body in hashed]
+    records = [key + digest + body for key, (digest, body) in zip(keys, hashed, strict=True)]
     sizes = [len(record) for record in records]
     found = [change.template if isinstance(change, PutTemplate) else None for change in lines]
     return {
@@ -201,7 +263,9 @@ def _columns(lines: Sequence[Change], keys: Sequence[bytes]) -> dict[str, Any]:
     }
 
 
-def _hash(change: Change, body: bytes) -> bytes:
+def _hash_and_body(change: Change, seal: Seal) -> tuple[bytes, bytes]:
+    """Return the hash of a change's content, and the content as it is stored."""
     if isinstance(change, PutTemplate):
-        return template_hash(change.template, body)
-    return content_hash(change)
+        packed = pack(change.template.vector)
+        return template_hash(change.template, packed), body_of(change, seal, packed=packed)
+    return content_hash(change), body_of(change, seal)

@@ -14,6 +14,13 @@ HISTORY = sa.Table(
     sa.Column("timeline", sa.Integer, nullable=False),
 )
 
+KEY_USE = sa.Table(
+    "key_use",
+    METADATA,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("since", _TIME, nullable=False),
+)
+
 VIEW = sa.Table(
     "view",
     METADATA,
@@ -24,6 +31,7 @@ VIEW = sa.Table(
     sa.Column("lease_s", sa.Integer, nullable=False),
     sa.Column("model_id", sa.Text, nullable=False),
     sa.Column("transform_id", sa.Text, nullable=False),
+    sa.Column("key_id", sa.Text, nullable=False),
 )
 
 VIEW_LOG = sa.Table(
@@ -57,7 +65,6 @@ VIEW_QUARANTINE = sa.Table(
     sa.Column("station_id", sa.Text, primary_key=True),
     sa.Column("content_hash", sa.LargeBinary, primary_key=True),
     sa.Column("item_key", sa.LargeBinary, nullable=False),
-    sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
     sa.Column("quarantined_at", _TIME, nullable=False),
 )

@@ -14,10 +14,21 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from cloud_sync.adapters.at_rest import hold_keys
 from cloud_sync.gallery import Change
+from cloud_sync.key_store import KeysFailed
+from cloud_sync.safe import Safe, UnknownTransform
 from cloud_sync.view import SpaceRefused
 from enroll.adapters import rows
 from enroll.adapters import tables as t
+from enroll.adapters.sealing import (
+    EMBEDDING,
+    ORIGINAL,
+    TEMPLATE,
+    UNIT_LOCK,
+    photo_of,
+    template_of,
+)
 from enroll.consent import ConsentRecord
 from enroll.lookalike import LookalikePair, Match, Verdict
 from enroll.rider import Rider
@@ -26,10 +37,6 @@ from enroll.template import MasterTemplate, Photo
 
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
 """This package's Alembic revisions."""
-
-# "enrl": one unit at a time. Units last milliseconds (pictures are judged outside), and two
-# riders who look alike must not enroll past each other.
-_UNIT_LOCK = 0x656E726C
 
 _BATCH = 10_000  # templates compared at once: 20 MB of float32
 
@@ -47,9 +54,10 @@ class Views:
 class PostgresRiderStore:
     """A `RiderStore` on PostgreSQL."""
 
-    def __init__(self, engine: sa.Engine, views: Views) -> None:
+    def __init__(self, engine: sa.Engine, views: Views, safe: Safe) -> None:
         self._engine = engine
         self._views = views
+        self._safe = safe
 
     def find(self, ref: UUID) -> Dossier | None:
         """See `RiderStore.find`."""
@@ -57,8 +65,8 @@ class PostgresRiderStore:
             with self._engine.connect() as connection:
                 # One snapshot for all selects, or a rider could be seen half withdrawn.
                 connection.execution_options(isolation_level="REPEATABLE READ")
-                return rows.read(connection, ref)
-        except sa.exc.SQLAlchemyError as error:
+                return rows.read(connection, ref, self._safe)
+        except (sa.exc.SQLAlchemyError, KeysFailed) as error:
             raise StoreFailed("the rider cannot be read") from error
 
     @contextmanager
@@ -66,8 +74,11 @@ class PostgresRiderStore:
         """See `RiderStore.begin`."""
         try:
             with self._engine.begin() as connection:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UNIT_LOCK)))
-                yield PostgresUnit(connection, self._views)
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UNIT_LOCK)))
+                hold_keys(connection)
+                yield PostgresUnit(connection, self._views, self._safe)
+        except KeysFailed as error:
+            raise StoreFailed("the keys cannot be read") from error
         except sa.exc.SQLAlchemyError as error:
             # The driver's words can quote a row, hence a face: only the kind is told.
             raise StoreFailed(f"the unit was refused: {type(error).__name__}") from error
@@ -89,9 +100,10 @@ class PostgresRiderStore:
 class PostgresUnit:
     """A unit; see `Unit` for each method."""
 
-    def __init__(self, connection: sa.Connection, views: Views) -> None:
+    def __init__(self, connection: sa.Connection, views: Views, safe: Safe) -> None:
         self._connection = connection
         self._views = views
+        self._safe = safe
 
     def _do(self, statement: sa.Executable) -> None:
         self._connection.execute(statement)
@@ -107,7 +119,7 @@ class PostgresUnit:
 
     def read(self, ref: UUID) -> Dossier | None:
         """See `Unit.read`."""
-        return rows.read(self._connection, ref)
+        return rows.read(self._connection, ref, self._safe)
 
     def add_rider(self, rider: Rider, key_hash: bytes) -> None:
         """See `Unit.add_rider`."""
@@ -144,17 +156,18 @@ class PostgresUnit:
 
     def add_photo(self, photo: Photo) -> None:
         """See `Unit.add_photo`."""
-        self._do(
-            sa.insert(t.photo).values(
-                photo_id=photo.photo_id,
-                rider_ref=photo.rider_ref,
-                taken=photo.taken,
-                model_id=photo.model_id,
-                embedding=rows.to_bytes(photo.embedding),
-                quality=photo.quality,
-                original=photo.original,
-            )
-        )
+        row = {
+            "photo_id": photo.photo_id,
+            "rider_ref": photo.rider_ref,
+            "taken": photo.taken,
+            "model_id": photo.model_id,
+            "quality": photo.quality,
+        }
+        label = photo_of(row)
+        row["embedding"] = self._safe.seal(EMBEDDING, rows.to_bytes(photo.embedding), label)
+        if photo.original is not None:
+            row["original"] = self._safe.seal(ORIGINAL, photo.original, label)
+        self._do(sa.insert(t.photo).values(row))
 
     def drop_photo(self, ref: UUID, photo_id: UUID) -> None:
         """See `Unit.drop_photo`."""
@@ -171,14 +184,15 @@ class PostgresUnit:
 
     def put_template(self, template: MasterTemplate) -> None:
         """See `Unit.put_template`."""
-        fields = {
+        fields: dict[str, object] = {
             "version": template.version,
             "model_id": template.model_id,
             "transform_id": template.transform_id,
-            "vector": rows.to_bytes(template.vector),
             "made": template.made,
             "photos": template.photos,
         }
+        label = template_of({"rider_ref": template.rider_ref, **fields})
+        fields["vector"] = self._safe.seal(TEMPLATE, rows.to_bytes(template.vector), label)
         new = insert(t.template).values(rider_ref=template.rider_ref, **fields)
         self._do(new.on_conflict_do_update(index_elements=["rider_ref"], set_=fields))
         self._update(template.rider_ref, templates_made=template.version)
@@ -190,21 +204,33 @@ class PostgresUnit:
     def nearest(self, template: MasterTemplate, score_min: float) -> tuple[Match, ...]:
         """See `Unit.nearest`; compares with every template, 10,000 at a time."""
         query = (
-            sa.select(t.template.c.rider_ref, t.template.c.vector)
+            sa.select(t.template)
             .where(t.template.c.rider_ref != template.rider_ref)
             .where(t.template.c.model_id == template.model_id)
-            .where(t.template.c.transform_id == template.transform_id)
             .execution_options(yield_per=_BATCH)
         )
         close: list[Match] = []
-        for part in self._connection.execute(query).partitions():
-            scores = np.stack([rows.to_vector(row.vector) for row in part]) @ template.vector
-            close += [
-                Match(row.rider_ref, float(score))
-                for row, score in zip(part, scores, strict=True)
-                if score >= score_min
-            ]
+        for part in self._connection.execute(query).mappings().partitions():
+            others, _ = rows.opened(part, rows.template, self._safe)
+            close += self._close(template, others, score_min)
         return tuple(sorted(close, key=lambda match: -match.score))
+
+    def _close(
+        self, template: MasterTemplate, others: Sequence[MasterTemplate], score_min: float
+    ) -> Iterator[Match]:
+        """Compare a template with others, in the transform that each of them has."""
+        for transform_id in {each.transform_id for each in others}:
+            alike = [each for each in others if each.transform_id == transform_id]
+            try:
+                probe = self._safe.turn(
+                    template.vector, source=template.transform_id, target=transform_id
+                )
+            except UnknownTransform:
+                continue  # another operator's: nothing to compare
+            scores = np.stack([each.vector for each in alike]) @ probe
+            for each, score in zip(alike, scores, strict=True):
+                if score >= score_min:
+                    yield Match(each.rider_ref, float(score))
 
     def put_pair(self, pair: LookalikePair) -> None:
         """See `Unit.put_pair`."""
@@ -266,7 +292,8 @@ class PostgresUnit:
             .join(t.rider, t.rider.c.ref == t.template.c.rider_ref)
             .where(t.rider.c.stationed > 0)
         )
-        return tuple(rows.template(row) for row in self._connection.execute(query).mappings())
+        found = self._connection.execute(query).mappings().all()
+        return tuple(rows.opened(found, rows.template, self._safe)[0])
 
     def fill_station(self, station_id: str, changes: Sequence[Change]) -> None:
         """See `Unit.fill_station`."""

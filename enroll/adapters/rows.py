@@ -1,23 +1,39 @@
 """Rows of the schema `enroll` to the values they are, and vectors to bytes and back."""
 
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 from uuid import UUID
 
 import numpy as np
 import sqlalchemy as sa
 
+from cloud_sync.safe import Safe
+from cloud_sync.seal import NotOpened
 from edge_gate.face import Embedding
 from enroll.adapters import tables as t
+from enroll.adapters.sealing import EMBEDDING, ORIGINAL, TEMPLATE, photo_of, template_of
 from enroll.consent import ConsentRecord, Purpose
 from enroll.lookalike import LookalikePair, Verdict
 from enroll.rider import Rider, RiderState
 from enroll.store import Dossier, Erasure
 from enroll.template import MasterTemplate, Photo
+from fare.log import say
 
 Row = sa.RowMapping
+T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
 
 
-def read(connection: sa.Connection, ref: UUID) -> Dossier | None:
-    """Return the whole dossier in six selects."""
+def read(connection: sa.Connection, ref: UUID, safe: Safe) -> Dossier | None:
+    """Return the whole dossier in six selects.
+
+    Args:
+        connection: Any.
+        ref: Whose.
+        safe: Opens what is sealed; what does not open is left out, counted and alarmed.
+    """
 
     def rows(table: sa.Table, *order: str) -> list[Row]:
         query = sa.select(table).where(table.c.rider_ref == ref)
@@ -28,7 +44,8 @@ def read(connection: sa.Connection, ref: UUID) -> Dossier | None:
         return None
     mine = (t.lookalike.c.one == ref) | (t.lookalike.c.other == ref)
     pairs = connection.execute(sa.select(t.lookalike).where(mine).order_by(t.lookalike.c.found))
-    templates = [template(row) for row in rows(t.template)]
+    templates, faceless = opened(rows(t.template), template, safe)
+    photos, blank = opened(rows(t.photo, "number"), _photo, safe)
     return Dossier(
         rider=Rider(
             rider["ref"],
@@ -39,13 +56,31 @@ def read(connection: sa.Connection, ref: UUID) -> Dossier | None:
         ),
         key_hash=rider["key_hash"],
         consents=tuple(_consent(row) for row in rows(t.consent, "number")),
-        photos=tuple(_photo(row) for row in rows(t.photo, "number")),
+        photos=tuple(photos),
         template=templates[0] if templates else None,
         templates_made=rider["templates_made"],
         stationed=rider["stationed"],
         alike=tuple(pair(row) for row in pairs.mappings()),
         erasures=tuple(_erasure(row) for row in rows(t.erasure, "number")),
+        unread=faceless + blank,
     )
+
+
+def opened(rows: Sequence[Row], read: Callable[[Row, Safe], T], safe: Safe) -> tuple[list[T], int]:
+    """Return what rows hold, and how many do not open; those are alarmed.
+
+    Args:
+        rows: Of `photo` or `template`.
+        read: Returns what a row holds.
+        safe: Opens what is sealed.
+    """
+    found: list[T] = []
+    for row in rows:
+        try:
+            found.append(read(row, safe))
+        except NotOpened:
+            say(_LOG, "record_unread", level=logging.ERROR, rider=row["rider_ref"])
+    return found, len(rows) - len(found)
 
 
 def _consent(row: Row) -> ConsentRecord:
@@ -54,26 +89,35 @@ def _consent(row: Row) -> ConsentRecord:
     )
 
 
-def _photo(row: Row) -> Photo:
+def _photo(row: Row, safe: Safe) -> Photo:
+    label, original = photo_of(row), row["original"]
     return Photo(
         photo_id=row["photo_id"],
         rider_ref=row["rider_ref"],
         taken=row["taken"],
         model_id=row["model_id"],
-        embedding=to_vector(row["embedding"]),
+        embedding=to_vector(safe.open(EMBEDDING, row["embedding"], label)),
         quality=row["quality"],
-        original=row["original"],
+        original=None if original is None else safe.open(ORIGINAL, original, label),
     )
 
 
-def template(row: Row) -> MasterTemplate:
-    """Return a row of `template`."""
+def template(row: Row, safe: Safe) -> MasterTemplate:
+    """Return a row of `template`.
+
+    Args:
+        row: All columns.
+        safe: Opens the vector.
+
+    Raises:
+        NotOpened: It is not this rider's, or was changed.
+    """
     return MasterTemplate(
         rider_ref=row["rider_ref"],
         version=row["version"],
         model_id=row["model_id"],
         transform_id=row["transform_id"],
-        vector=to_vector(row["vector"]),
+        vector=to_vector(safe.open(TEMPLATE, row["vector"], template_of(row))),
         made=row["made"],
         photos=row["photos"],
     )

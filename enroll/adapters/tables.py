@@ -48,9 +48,9 @@ photo = sa.Table(
     _rider(),
     sa.Column("taken", _TIME, nullable=False),
     sa.Column("model_id", sa.Text, nullable=False),
-    sa.Column("embedding", sa.LargeBinary, nullable=False),  # float32, little endian
+    sa.Column("embedding", sa.LargeBinary, nullable=False),  # sealed, float32, little endian
     sa.Column("quality", sa.Double, nullable=False),
-    sa.Column("original", sa.LargeBinary),
+    sa.Column("original", sa.LargeBinary),  # sealed JPEG
     sa.Index("photo_by_rider", "rider_ref", "number"),
 )
 
@@ -61,7 +61,7 @@ template = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("model_id", sa.Text, nullable=False),
     sa.Column("transform_id", sa.Text, nullable=False),
-    sa.Column("vector", sa.LargeBinary, nullable=False),  # float32, little endian
+    sa.Column("vector", sa.LargeBinary, nullable=False),  # sealed, float32, little endian
     sa.Column("made", _TIME, nullable=False),
     sa.Column("photos", sa.Integer, nullable=False),
 )
@@ -106,3 +106,11 @@ station = sa.Table(
     sa.Column("station_id", sa.Text, primary_key=True),
 )
 """Stations that were filled with keys and templates when they joined."""
+
+sealing = sa.Table(
+    "sealing",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("is_done", sa.Boolean, nullable=False),
+)
+"""One row: whether what an older version left in plain is sealed."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from enroll.stationing import put
 from enroll.store import Erasure, RiderStore, StoreFailed
 from enroll.template import PLAIN, MasterTemplate, Photo
 from fare.adapters import database
+from tests.keys import SAFE
 from tests.riders import direction
 
 ADA, BEN = UUID(int=1, version=4), UUID(int=2, version=4)
@@ -69,7 +71,7 @@ class PostgresBench:
         database.migrate(engine, "cloud_sync", cloud.VERSIONS)
         database.migrate(engine, "enroll", VERSIONS)
         self.engine = engine
-        self.store = PostgresRiderStore(engine, Views(stations, publish))
+        self.store = PostgresRiderStore(engine, Views(stations, partial(publish, safe=SAFE)), SAFE)
 
     def add_station(self, station_id: str) -> None:
         """Write a view as `cloud_sync admit` does."""
@@ -77,14 +79,14 @@ class PostgresBench:
 
     def holds(self, station_id: str) -> set[object]:
         """Read the view."""
-        whole = cloud.PostgresViewLog(self.engine).whole(station_id)
+        whole = cloud.PostgresViewLog(self.engine, SAFE).whole(station_id)
         return {_name(change) for change in whole.changes}
 
 
 def add_view(engine: sa.Engine, station_id: str) -> None:
     """Let a station join."""
     node = EdgeNode(f"edge-{station_id}", station_id, bytes(range(32)))
-    cloud.PostgresViewLog(engine).admit(node, datetime.fromisoformat("2026-05-04T12:00:00Z"))
+    cloud.PostgresViewLog(engine, SAFE).admit(node, datetime.fromisoformat("2026-05-04T12:00:00Z"))
 
 
 def _name(change: Change) -> object:

@@ -15,6 +15,7 @@ from cloud_sync.fleet import HISTORY_STEPS, FleetLog, FleetLogFailed
 from cloud_sync.view import EdgeNode, ViewLog
 from fare.adapters import database
 from tests.fleet import NOON, health
+from tests.keys import SAFE
 from tests.templates import SPACE, put
 
 BELL = EdgeNode("edge-1", "bell-tower", bytes(32))
@@ -33,7 +34,7 @@ def city(request: pytest.FixtureRequest) -> tuple[ViewLog, FleetLog]:
     else:
         engine = request.getfixturevalue("engine")
         database.migrate(engine, "cloud_sync", VERSIONS)
-        views = PostgresViewLog(engine, dimension=SPACE.dimension)
+        views = PostgresViewLog(engine, SAFE, dimension=SPACE.dimension)
         fleet = PostgresFleetLog(engine)
     for node in (BELL, DRUM):
         views.admit(node, NOON)

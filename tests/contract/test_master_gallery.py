@@ -22,6 +22,7 @@ from cloud_sync.master import (
     Standing,
     Withdraw,
 )
+from tests.keys import SAFE
 from tests.templates import SPACE, poison, rider, template
 
 ANA, BEN = rider("Ana"), rider("Ben")
@@ -34,7 +35,7 @@ def gallery(request: pytest.FixtureRequest) -> MasterGallery:
     if request.param == "memory":
         return MemoryMasterGallery(dimension=SPACE.dimension)
     engine = request.getfixturevalue("cloud")
-    return PostgresMasterGallery(engine, dimension=SPACE.dimension)
+    return PostgresMasterGallery(engine, SAFE, dimension=SPACE.dimension)
 
 
 def put(name: str, *, version: int = 1, space: Space = SPACE) -> PutMaster:
@@ -208,11 +209,11 @@ class TestFeedUnderLoad:
 
     def test_a_follower_misses_nothing(self, cloud: sa.Engine, noon: datetime) -> None:
         """A slow writer holds up a fast one, so that nobody reads past a line still to come."""
-        gallery = PostgresMasterGallery(cloud, dimension=SPACE.dimension)
+        gallery = PostgresMasterGallery(cloud, SAFE, dimension=SPACE.dimension)
         fast = threading.Thread(target=gallery.apply, args=([put("Ben")], noon))
 
         with cloud.begin() as slow:
-            functions.apply(slow, [put("Ana")], noon, dimension=SPACE.dimension)
+            functions.apply(slow, [put("Ana")], noon, safe=SAFE, dimension=SPACE.dimension)
             fast.start()
             fast.join(0.3)
             seen = gallery.changes_since(0, 10)

@@ -19,6 +19,7 @@ from cloud_sync.signing import NodeKey, seal
 from cloud_sync.tap_log import Batch, Blemish, EdgeUnknown, Receipt, TapLog
 from cloud_sync.view import EdgeNode
 from fare.adapters import database
+from tests.keys import SAFE
 from tests.taps import tap
 
 KEY = NodeKey(bytes(range(32)))
@@ -35,7 +36,7 @@ def log(request: pytest.FixtureRequest, noon: datetime) -> TapLog:
         return MemoryTapLog({node.edge_id: node for node in (NODE, RIVAL)})
     engine = request.getfixturevalue("engine")
     database.migrate(engine, "cloud_sync", VERSIONS)
-    views = PostgresViewLog(engine)
+    views = PostgresViewLog(engine, SAFE)
     for node in (NODE, RIVAL):
         views.admit(node, noon)
     return PostgresTapLog(engine)
@@ -247,7 +248,7 @@ class TestAnyDelivery:
         """Whatever the order of arrival, positions in the database are 1, 2, 3 without a gap."""
         database.migrate(engine, "cloud_sync", VERSIONS)
         when = tap(0).tap_time
-        PostgresViewLog(engine).admit(NODE, when)
+        PostgresViewLog(engine, SAFE).admit(NODE, when)
         log = PostgresTapLog(engine)
         outbox_id = UUID(int=0xB000 + next(_OUTBOXES))
         taps = chain(12, outbox_id=outbox_id)

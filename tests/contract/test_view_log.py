@@ -29,6 +29,7 @@ from cloud_sync.gallery import (
 )
 from cloud_sync.view import EdgeNode, HistoryGone, SpaceRefused, ViewLog
 from fare.adapters import database
+from tests.keys import SAFE
 from tests.templates import SPACE, deny, poison, put, rider, setting, template
 
 BELL, DRUM = "bell-tower", "drum-tower"
@@ -46,7 +47,7 @@ def log(request: pytest.FixtureRequest, noon: datetime) -> ViewLog:
     else:
         engine = request.getfixturevalue("engine")
         database.migrate(engine, "cloud_sync", VERSIONS)
-        made = PostgresViewLog(engine, dimension=SPACE.dimension)
+        made = PostgresViewLog(engine, SAFE, dimension=SPACE.dimension)
     for node in (NODE, OTHER, EdgeNode("edge-3", DRUM, bytes(32))):
         made.admit(node, noon)
     return made
@@ -336,7 +337,7 @@ class TestPostgres:
     def views(self, engine: sa.Engine, noon: datetime) -> PostgresViewLog:
         """Give a migrated database with one station."""
         database.migrate(engine, "cloud_sync", VERSIONS)
-        made = PostgresViewLog(engine, dimension=SPACE.dimension)
+        made = PostgresViewLog(engine, SAFE, dimension=SPACE.dimension)
         made.admit(NODE, noon)
         return made
 
@@ -347,10 +348,10 @@ class TestPostgres:
         from cloud_sync.adapters.postgres import publish
 
         with engine.connect() as connection, connection.begin() as transaction:
-            publish(connection, [BELL], [put("Ana")], dimension=SPACE.dimension)
+            publish(connection, [BELL], [put("Ana")], safe=SAFE, dimension=SPACE.dimension)
             transaction.rollback()
         with engine.begin() as connection:
-            publish(connection, [BELL], [put("Ben")], dimension=SPACE.dimension)
+            publish(connection, [BELL], [put("Ben")], safe=SAFE, dimension=SPACE.dimension)
 
         assert rev_of(views) == 1
         assert whom(views.read(BELL, epoch_of(views), 0, 9).changes) == [rider("Ben")]
@@ -360,11 +361,11 @@ class TestPostgres:
         from cloud_sync.adapters.postgres import publish
 
         with engine.connect() as first, first.begin():
-            publish(first, [BELL], [put("Ana")], dimension=SPACE.dimension)
+            publish(first, [BELL], [put("Ana")], safe=SAFE, dimension=SPACE.dimension)
             with engine.connect() as second, second.begin() as transaction:
                 second.execute(sa.text("SET LOCAL lock_timeout = '100ms'"))
                 with pytest.raises(sa.exc.OperationalError, match="lock timeout"):
-                    publish(second, [BELL], [put("Ben")], dimension=SPACE.dimension)
+                    publish(second, [BELL], [put("Ben")], safe=SAFE, dimension=SPACE.dimension)
                 transaction.rollback()
 
         assert rev_of(views) == 1

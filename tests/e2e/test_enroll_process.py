@@ -20,6 +20,7 @@ from cloud_sync.gallery import PutKey, PutTemplate
 from cloud_sync.view import EdgeNode
 from edge_gate import ride_code
 from edge_gate.ride_code import KeyRing, RideCodeConfig
+from tests.keys import SAFE
 from tests.people import portraits
 from tests.phone import FACE, Phone, held
 from tests.riders import MODELS, MONDAY, eye, png
@@ -66,7 +67,9 @@ def log(tmp_path: Path) -> Path:
 
 def admit(engine: sa.Engine, station: str) -> None:
     """Let a station join while enrollment is running."""
-    cloud.PostgresViewLog(engine).admit(EdgeNode(f"edge-{station}", station, bytes(32)), MONDAY)
+    cloud.PostgresViewLog(engine, SAFE).admit(
+        EdgeNode(f"edge-{station}", station, bytes(32)), MONDAY
+    )
 
 
 def issued_at(payload: bytes) -> datetime:
@@ -95,7 +98,7 @@ class TestServe:
             again = base64.b64decode(robin.ask("GET", "/code").json()["payload"])
             admit(engine, "S2")
             wait(lambda: held(engine, "S2") == {robin.ref})
-            told = cloud.PostgresViewLog(engine).whole("S2").changes
+            told = cloud.PostgresViewLog(engine, SAFE).whole("S2").changes
             assert {type(change) for change in told} == {PutKey, PutTemplate}
             ring = KeyRing([change.key for change in told if isinstance(change, PutKey)])
             for payload in (code, again):

@@ -29,6 +29,7 @@ from cloud_sync.adapters.grpc_client import (
     dial,
 )
 from cloud_sync.adapters.grpc_server import ServerConfig, Stores, serve
+from cloud_sync.adapters.item_row import label_of
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
 from cloud_sync.adapters.postgres_taps import PostgresTapLog
 from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
@@ -49,12 +50,14 @@ from cloud_sync.generate import templates
 from cloud_sync.lease import Anchor, Lease
 from cloud_sync.outbox import Outbox
 from cloud_sync.replica import Holding, Replica
+from cloud_sync.safe import VIEW_ITEM, template_label
 from cloud_sync.serve_view import ServeConfig
 from cloud_sync.signing import NodeKey
 from cloud_sync.tap_log import Batch, Receipt
 from cloud_sync.uplink import LinkDown, LinkRefused, Outcome, Position, step
 from cloud_sync.view import EdgeNode
 from fare.adapters import database
+from tests.keys import SAFE
 from tests.proxy import Proxy
 from tests.served import free_port
 from tests.taps import tap
@@ -86,7 +89,7 @@ class Cloud:
         """Migrate and admit one edge; not serving yet."""
         database.migrate(engine, "cloud_sync", VERSIONS)
         self.engine = engine
-        self.views = PostgresViewLog(engine)
+        self.views = PostgresViewLog(engine, SAFE)
         self.taps = PostgresTapLog(engine)
         self.views.admit(EdgeNode("edge-1", STATION, KEY.public_key), datetime.now(UTC))
         self.port = 0
@@ -397,11 +400,12 @@ class TestGallery:
         station = Station(SqliteReplica(tmp_path / "g.db"), cloud.port)
         stations.append(station)
         until(lambda: station.lease.until is not None)
-        poison = np.full(512, np.nan, "<f2").tobytes()
+        bad = np.full(512, np.nan, "<f2").tobytes()
+        poison = SAFE.seal(VIEW_ITEM, bad, template_label(label_of(PEOPLE[1])))
         with caplog.at_level(logging.ERROR), cloud.engine.begin() as connection:
             from cloud_sync.adapters.postgres import publish
 
-            publish(connection, [STATION], put(0, 1, 2))
+            publish(connection, [STATION], put(0, 1, 2), safe=SAFE)
             connection.execute(
                 sa.text("UPDATE cloud_sync.view_item SET body = :body WHERE item_key = :key"),
                 {"body": poison, "key": b"r" + PEOPLE[1].rider_ref.bytes},
@@ -422,7 +426,7 @@ class TestGallery:
     def test_a_poisoned_snapshot_is_sent_anew_without_the_item(
         self, cloud: Cloud, stations: list[Station], tmp_path: Path
     ) -> None:
-        """Also a new node gets over a bad template: the rest of the view arrives."""
+        """Also a new node gets over a record that does not open: the rest of the view arrives."""
         cloud.views.publish([STATION], put(0, 1, 2))
         with cloud.engine.begin() as connection:
             connection.execute(

@@ -127,8 +127,9 @@ def _invite(console: Console, setting: Setting) -> None:
         f"  2. walk through a lane with your webcam    {setting.webcam_url}\n"
         f"  3. see the money                           {setting.office_url}\n"
         f"  all of it live                             {setting.board_url}\n"
-        "Commands such as `.venv/bin/python -m cloud_sync status` find its database by\n"
+        "Commands such as `.venv/bin/python -m cloud_sync status` find its database and keys by\n"
         f"  export GATELINE_DATABASE_URL={shlex.quote(setting.database_url)}\n"
+        f"  export GATELINE_KEYS={shlex.quote(str(setting.keys))}\n"
         "Ctrl-C ends it.",
         soft_wrap=True,
     )

@@ -99,6 +99,11 @@ class Setting:
         return f"{self._url(STATIONS[0])}/lanes/entry-webcam"
 
     @property
+    def keys(self) -> Path:
+        """Folder of the operator's keys."""
+        return self.folder / "keys"
+
+    @property
     def bank_url(self) -> str:
         """Address of the simulated bank."""
         return self._url("bank")
@@ -118,6 +123,7 @@ class Setting:
         self._server = Postgres(self.folder / "postgres")
         self.database_url = self._server.url
         stage.env["GATELINE_DATABASE_URL"] = self.database_url
+        stage.env["GATELINE_KEYS"] = str(self.keys)
         say("PostgreSQL is up")
         stage.run("bank", "fare", "bank", "--listen", self._at("bank"),
                   "--db", str(self.folder / "bank.sqlite"), "--silence-s", "3")  # fmt: skip

@@ -11,6 +11,7 @@ from cloud_sync.gallery import DropTemplate, PutTemplate
 from cloud_sync.generate import templates
 from cloud_sync.view import EdgeNode
 from fare.adapters import database
+from tests.keys import SAFE
 
 _WAITS = sa.text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
 
@@ -23,7 +24,7 @@ class TestQuarantine:
     ) -> None:
         """Both lock the view before its items, so the withdrawal goes through, then the other."""
         database.migrate(engine, "cloud_sync", VERSIONS)
-        views = PostgresViewLog(engine)
+        views = PostgresViewLog(engine, SAFE)
         views.admit(EdgeNode("edge-1", "bei", bytes(32)), noon)
         (one,) = templates(1, seed=1, model_id="m")
         views.publish(["bei"], [PutTemplate(one)])
@@ -44,7 +45,7 @@ class TestQuarantine:
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watch:
                 while not watch.execute(_WAITS).scalar_one():
                     pass
-            publish(rider, ["bei"], [DropTemplate(one.rider_ref)])
+            publish(rider, ["bei"], [DropTemplate(one.rider_ref)], safe=SAFE)
         other.join()
 
         assert problems == []

@@ -1,6 +1,7 @@
 """A served rider app over real PostgreSQL, and the portraits."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from edge_gate.face import Image
 from enroll.adapters.postgres import VERSIONS, PostgresRiderStore, Views
 from enroll.web.desk import Desk
 from fare.adapters import database
+from tests.keys import SAFE
 from tests.people import portraits
 from tests.phone import browser
 from tests.riders import MONDAY, assessor, desk
@@ -29,10 +31,11 @@ def office(engine: sa.Engine) -> Desk:
     """Give a counter over real riders and two real stations."""
     database.migrate(engine, "cloud_sync", cloud.VERSIONS)
     database.migrate(engine, "enroll", VERSIONS)
-    views = cloud.PostgresViewLog(engine)
+    views = cloud.PostgresViewLog(engine, SAFE)
     for station in ("S1", "S2"):
         views.admit(EdgeNode(f"edge-{station}", station, bytes(32)), MONDAY)
-    return desk(PostgresRiderStore(engine, Views(stations, publish)), judge=assessor())
+    ways = Views(stations, partial(publish, safe=SAFE))
+    return desk(PostgresRiderStore(engine, ways, SAFE), judge=assessor())
 
 
 @pytest.fixture

@@ -1,0 +1,27 @@
+"""One operator's keys for a whole test run, shared with the processes that tests start."""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from cloud_sync.adapters.key_folder import FolderKeyStore
+from cloud_sync.safe import Safe
+
+
+def safe_in(folder: Path) -> Safe:
+    """Return the safe of processes that have this folder as GATELINE_KEYS."""
+    return Safe(FolderKeyStore(folder, entropy=os.urandom), entropy=os.urandom)
+
+
+def _shared() -> Path:
+    """Make the run's folder and leave its name to the processes that are started from here."""
+    folder = Path(tempfile.mkdtemp(prefix="gateline-keys-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["GATELINE_KEYS"] = str(folder)
+    return folder
+
+
+SAFE = safe_in(_shared())
+"""What seals and opens in tests, and in processes that inherit the environment."""
