@@ -43,8 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     chosen = _parser().parse_args(arguments)
     start_logging()
-    if chosen.run is _simulate:  # the one command that knows no database
-        return _simulate(chosen)
+    alone: Callable[[argparse.Namespace], int] | None = getattr(chosen, "alone", None)
+    if alone is not None:  # a command that knows no database
+        return alone(chosen)
     run: Callable[[argparse.Namespace, sa.Engine], int] = chosen.run
     with database.opened(os.environ.get("GATELINE_DATABASE_URL"), _PRIVATE) as engine:
         database.migrate(engine, "cloud_sync", VERSIONS)
@@ -100,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--pack", default="open", help="whose calibration counts")
     simulate.add_argument("--riders", type=int, help="a city alike of another size")
     simulate.add_argument("--presence", type=float, help="share of passages with entrance cameras")
-    simulate.set_defaults(run=_simulate)
+    simulate.set_defaults(alone=_simulate)
 
     bench = commands.add_parser("bench", help="time a full resync of generated templates")
     bench.add_argument("--count", type=int, nargs="*", default=[20_000, 50_000])
