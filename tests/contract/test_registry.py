@@ -24,6 +24,7 @@ from cloud_sync.device import (
 from cloud_sync.registry import AUDIT_KEPT, AuditLine, Device, DeviceRegistry, RegistryFailed, What
 from cloud_sync.view import EdgeNode, ViewLog
 from fare.adapters import database
+from tests.keys import SAFE
 
 BELL = Identity("bell-tower", "edge-1")
 DRUM = Identity("drum-tower", "edge-2")
@@ -66,7 +67,7 @@ def cloud(request: pytest.FixtureRequest) -> Cloud:
         return Cloud(MemoryRegistry(views), views)
     engine: sa.Engine = request.getfixturevalue("engine")
     database.migrate(engine, "cloud_sync", VERSIONS)
-    return Cloud(PostgresRegistry(engine), PostgresViewLog(engine))
+    return Cloud(PostgresRegistry(engine), PostgresViewLog(engine, SAFE))
 
 
 def fresh(identity: Identity, now: datetime, *, secret: int = 1) -> Token:

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "cloud_sync_0005"
-down_revision = "cloud_sync_0004"
+revision = "cloud_sync_0006"
+down_revision = "cloud_sync_0005"
 branch_labels = None
 depends_on = None
 
@@ -36,4 +36,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Refuse: what is sealed cannot be read by the code before."""
-    raise NotImplementedError("cloud_sync_0005 has no way back")
+    raise NotImplementedError("cloud_sync_0006 has no way back")
