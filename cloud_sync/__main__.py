@@ -73,6 +73,14 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--listen", default="127.0.0.1:7443", help="host:port; port 0 is any free")
     serve.set_defaults(run=_serve)
 
+    console = commands.add_parser("console", help="the operator's pages, and /metrics")
+    console.add_argument("--listen", default="127.0.0.1:8500", help="host:port")
+    console.add_argument("--city", default="xian", help="a city shipped in fare/data, for names")
+    console.add_argument(
+        "--name", action="append", default=[], help="a host name it goes by, beside its address"
+    )
+    console.set_defaults(run=_console)
+
     admit = commands.add_parser("admit", help="let an edge node follow its station's view")
     admit.add_argument("edge_id")
     admit.add_argument("station_id")
@@ -169,6 +177,28 @@ async def _serve_until_told(listen: str, engine: sa.Engine) -> int:
             chore.cancel()
         await asyncio.gather(*chores, return_exceptions=True)
     say(_LOG, "stopped", service="cloud_sync")
+    return 0
+
+
+def _console(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    from cloud_sync.adapters.metrics import MEDIA_TYPE, FleetCollector, exposition
+    from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
+    from cloud_sync.web.app import Exposition, Sources, create_app
+    from fare.adapters import serving
+    from fare.city import shipped
+
+    fleet, city = PostgresFleetLog(engine), shipped(chosen.city)
+    clock = SystemClock().wall
+    collectors = (FleetCollector(fleet, clock=clock),)
+    sources = Sources(
+        fleet=fleet,
+        metrics=lambda: Exposition(exposition(collectors), MEDIA_TYPE),
+        clock=clock,
+        network=city.network,
+        zone=city.tariff.timezone,
+    )
+    names = frozenset(name.lower() for name in chosen.name)
+    serving.serve(create_app(sources, names=names), chosen.listen)
     return 0
 
 

@@ -280,11 +280,13 @@ def _of_lane(lane: LaneHealth, rules: FleetConfig) -> Iterator[Found]:
 
 
 def span(seconds: float) -> str:
-    """Return a length of time for people, with one unit: `3.8 s`, `12 min`, `5 h`, `3 d`.
+    """Return a length of time for people, with one unit: `40 ms`, `3.8 s`, `12 min`, `5 h`, `3 d`.
 
     Args:
         seconds: From 0.
     """
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     if seconds < 3_600:

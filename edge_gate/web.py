@@ -17,7 +17,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from edge_gate.status import LaneStatus, StationStatus, lane_by_id
-from fare.pages import dress, goes_by, news
+from fare.pages import dress, news, only_own_pages
 
 _TEMPLATES = Path(__file__).parent / "pages" / "templates"
 FRAME_BYTES_MAX = 1_000_000
@@ -49,7 +49,7 @@ def make_app(doors: NodeDoors) -> FastAPI:
     """Return the node's web application."""
 
     def own_page(request: Request) -> None:
-        _only_own_pages(request, doors.names)
+        only_own_pages(request, doors.names, "this station")
 
     app = FastAPI(
         title="Gateline station",
@@ -127,26 +127,6 @@ async def _bounded(request: Request) -> bytes:
         if len(content) > FRAME_BYTES_MAX:
             raise HTTPException(413, "the picture is too large")
     return bytes(content)
-
-
-def _only_own_pages(request: Request, names: frozenset[str]) -> None:
-    """Refuse what a page of another site asks for with the browser of somebody near the node.
-
-    A foreign name that is made to point here (DNS rebinding) would make that page our own, so only
-    addresses and known names are answered; and a browser names the origin of each change.
-
-    Raises:
-        HTTPException: 421 for a name that is not ours, 403 for a change from elsewhere.
-    """
-    host = request.headers.get("host", "")
-    if not goes_by(host, names):
-        raise HTTPException(421, "this station does not go by that name")
-    if request.method in ("GET", "HEAD"):
-        return
-    origin = request.headers.get("origin")
-    foreign = origin is not None and origin.partition("://")[2] != host
-    if foreign or request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-        raise HTTPException(403, "this request comes from another site")
 
 
 def _lane(status: StationStatus, lane_id: str) -> LaneStatus:

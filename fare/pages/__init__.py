@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_address
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from fastapi.staticfiles import StaticFiles
@@ -81,3 +81,28 @@ def goes_by(host: str, names: frozenset[str]) -> bool:
     except ValueError:
         return False
     return True
+
+
+def only_own_pages(request: Request, names: frozenset[str], what: str) -> None:
+    """Refuse what a page of another site asks for with the browser of somebody near this machine.
+
+    A foreign name that is made to point here (DNS rebinding) would make that page our own, so only
+    addresses and known names are answered; and a browser names the origin of each change.
+
+    Args:
+        request: What is asked.
+        names: Our own host names, lower case.
+        what: Who answers, for the refusal, e.g. `this station`.
+
+    Raises:
+        HTTPException: 421 for a name that is not ours, 403 for a change from elsewhere.
+    """
+    host = request.headers.get("host", "")
+    if not goes_by(host, names):
+        raise HTTPException(421, f"{what} does not go by that name")
+    if request.method in ("GET", "HEAD"):
+        return
+    origin = request.headers.get("origin")
+    foreign = origin is not None and origin.partition("://")[2] != host
+    if foreign or request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        raise HTTPException(403, "this request comes from another site")

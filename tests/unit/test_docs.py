@@ -2,8 +2,14 @@
 
 import re
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
+from cloud_sync.adapters.memory_fleet import MemoryFleetLog
+from cloud_sync.adapters.memory_view import MemoryViewLog
+from cloud_sync.adapters.metrics import FleetCollector, exposition
+from cloud_sync.findings import Finding
 from edge_gate.reason import DenyReason
 from edge_gate.screen import MESSAGES
 
@@ -67,6 +73,26 @@ class TestReasons:
         ]
 
         assert missing == []
+
+
+class TestFleet:
+    """docs/fleet.md."""
+
+    def test_every_finding_stands_there(self) -> None:
+        """An operator who reads a finding knows from where on it is one."""
+        page = (ROOT / "docs" / "fleet.md").read_text()
+
+        assert [one.value for one in Finding if f"| `{one.value}` |" not in page] == []
+
+    def test_every_metric_stands_there(self) -> None:
+        """Whoever draws a dashboard finds each name, and no name that is not served."""
+        views = MemoryViewLog(lambda: UUID(int=1))
+        fleet = MemoryFleetLog(views)
+        served = exposition((FleetCollector(fleet, clock=lambda: datetime.now(UTC)),)).decode()
+        names = set(re.findall(r"# HELP (\w+)", served))
+        page = (ROOT / "docs" / "fleet.md").read_text()
+
+        assert set(re.findall(r"^\| `(gateline_\w+)`", page, re.MULTILINE)) == names
 
 
 class TestArchitecture:

@@ -141,7 +141,7 @@ class TestFindings:
 
     @pytest.mark.parametrize(
         ("seconds", "words"),
-        [(3.84, "3.8 s"), (90, "2 min"), (7_200, "2 h"), (172_800, "2 d"), (0, "0.0 s")],
+        [(3.84, "3.8 s"), (90, "2 min"), (7_200, "2 h"), (172_800, "2 d"), (0.0404, "40 ms")],
     )
     def test_lengths_of_time_have_one_unit(self, seconds: float, words: str) -> None:
         """Nobody adds hours to minutes while something burns."""

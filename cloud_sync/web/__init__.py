@@ -1,0 +1,1 @@
+"""The operator's console: the fleet, riders in views, proofs of erasure."""
