@@ -137,6 +137,10 @@ class MasterGallery(Protocol):
         """Return those of some riders whom stations may hold."""
         ...
 
+    def everybody(self, at_most: int) -> frozenset[UUID] | None:
+        """Return all whom stations may hold; None when they are more than `at_most`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Held:

@@ -140,6 +140,15 @@ def shared(connection: sa.Connection, rider_refs: Iterable[UUID]) -> frozenset[U
     return frozenset(connection.execute(query).scalars())
 
 
+def everybody(connection: sa.Connection, *, at_most: int) -> frozenset[UUID] | None:
+    """Return all whom stations may hold; None when they are more than `at_most`."""
+    query = sa.select(MASTER_RIDER.c.rider_ref).where(
+        MASTER_RIDER.c.standing == Standing.ACTIVE.value
+    )
+    found = frozenset(connection.execute(query.limit(at_most + 1)).scalars())
+    return found if len(found) <= at_most else None
+
+
 def standing(connection: sa.Connection, rider_ref: UUID) -> Standing:
     """Return what holds for a rider."""
     query = sa.select(MASTER_RIDER.c.standing).where(MASTER_RIDER.c.rider_ref == rider_ref)
@@ -148,24 +157,26 @@ def standing(connection: sa.Connection, rider_ref: UUID) -> Standing:
 
 
 def templates(
-    connection: sa.Connection, rider_refs: Iterable[UUID], space: tuple[str, str], *, safe: Safe
+    connection: sa.Connection, rider_refs: Iterable[UUID], model_id: str, *, safe: Safe
 ) -> tuple[Template, ...]:
-    """Return the templates of active riders in one space.
+    """Return the templates of active riders for one model, one a rider.
 
     Args:
         connection: To the database.
         rider_refs: Whose.
-        space: Model id and transform id.
+        model_id: The embedder of the view; empty while the view has none, which any template suits.
         safe: Opens the templates; one that does not open is alarmed and left out.
     """
     query = sa.select(MASTER_TEMPLATE).where(
         MASTER_TEMPLATE.c.rider_ref == sa.any_(sa.cast(list(rider_refs), pg.ARRAY(sa.Uuid))),
-        MASTER_TEMPLATE.c.model_id == space[0],
-        MASTER_TEMPLATE.c.transform_id == space[1],
+        sa.or_(MASTER_TEMPLATE.c.model_id == model_id, sa.literal(model_id) == ""),
         MASTER_TEMPLATE.c.is_active,
         MASTER_TEMPLATE.c.body != _ERASED,
     )
-    rows = connection.execute(query.order_by(MASTER_TEMPLATE.c.rider_ref))
+    newest = query.ext(pg.distinct_on(MASTER_TEMPLATE.c.rider_ref)).order_by(
+        MASTER_TEMPLATE.c.rider_ref, MASTER_TEMPLATE.c.rev.desc()
+    )
+    rows = connection.execute(newest)
     return tuple(found for row in rows if (found := _template(row, safe)) is not None)
 
 
@@ -211,6 +222,11 @@ class PostgresMasterGallery:
         """Return those of some riders whom stations may hold."""
         with self._begun() as connection:
             return active(connection, rider_refs)
+
+    def everybody(self, at_most: int) -> frozenset[UUID] | None:
+        """Return all whom stations may hold; None when they are more than `at_most`."""
+        with self._begun() as connection:
+            return everybody(connection, at_most=at_most)
 
     @contextmanager
     def _begun(self) -> Iterator[sa.Connection]:

@@ -64,6 +64,11 @@ class MemoryMasterGallery:
         """Return those of some riders whom stations may hold."""
         return frozenset(ref for ref in rider_refs if self.standing(ref) is Standing.ACTIVE)
 
+    def everybody(self, at_most: int) -> frozenset[UUID] | None:
+        """Return all whom stations may hold; None when they are more than `at_most`."""
+        found = self.active(self._riders)
+        return found if len(found) <= at_most else None
+
     def _apply(self, change: MasterChange, standing: Standing) -> None:
         match change:
             case PutMaster(template):

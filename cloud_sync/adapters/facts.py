@@ -1,0 +1,154 @@
+"""What PostgreSQL knows of active riders at stations, gathered for `sourcing`.
+
+Habits are added up in the database: a row a rider comes back, not a row an hour of the week.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from cloud_sync.claim import LAST_EXIT, OPEN_TRIP, Claim
+from cloud_sync.habit import HALF_LIFE, Visits
+from cloud_sync.sourcing import NOTHING, Facts, Sourcing
+from cloud_sync.travel import LastTap
+from fare.tap import Direction
+
+_ACTIVE = "JOIN cloud_sync.master_rider AS m ON m.rider_ref = t.rider_ref AND m.standing = 'active'"
+_AT = "t.station_id = ANY (CAST(:stations AS text[]))"
+_OF = "(CAST(:riders AS uuid[]) IS NULL OR t.rider_ref = ANY (CAST(:riders AS uuid[])))"
+
+_GIVEN = sa.text(f"""
+SELECT t.* FROM cloud_sync.claim AS t {_ACTIVE} WHERE t.until > :now AND {_AT} AND {_OF}
+""")  # noqa: S608  # a constant
+_HOMES = sa.text(f"""
+SELECT t.station_id, t.rider_ref, t.since FROM cloud_sync.home AS t {_ACTIVE} WHERE {_AT} AND {_OF}
+""")  # noqa: S608  # a constant
+_VISITS = sa.text(f"""
+SELECT t.station_id, t.rider_ref,
+    coalesce(sum(f.weight) FILTER (WHERE t.bucket = :own), 0) AS own,
+    coalesce(sum(f.weight) FILTER (WHERE t.bucket = ANY (CAST(:kin AS integer[]))), 0) AS kin,
+    coalesce(sum(f.weight) FILTER (WHERE t.bucket = ANY (CAST(:near AS integer[]))), 0) AS near,
+    sum(f.weight) AS ever
+FROM cloud_sync.habit AS t {_ACTIVE}
+CROSS JOIN LATERAL (SELECT t.weight * power(0.5,
+    greatest(extract(epoch FROM CAST(:now AS timestamptz) - t.at), 0) / :half_life_s
+) AS weight) AS f
+WHERE {_AT} AND {_OF}
+GROUP BY t.station_id, t.rider_ref
+""")  # noqa: S608  # a constant
+_LAST_OF = sa.text(f"""
+SELECT t.* FROM cloud_sync.last_tap AS t {_ACTIVE}
+WHERE t.rider_ref = ANY (CAST(:riders AS uuid[]))
+""")  # noqa: S608  # a constant
+_LEFT_HERE = sa.text(f"""
+SELECT t.* FROM cloud_sync.last_tap AS t {_ACTIVE}
+WHERE {_AT} AND t.direction = 'exit' AND t.at > :left_after
+""")  # noqa: S608  # a constant
+# Of a hundred thousand travellers, those whose window of arrival is open here come back.
+_ON_THE_WAY = sa.text(f"""
+SELECT t.* FROM cloud_sync.last_tap AS t {_ACTIVE}
+LEFT JOIN unnest(CAST(:entries AS text[]), CAST(:after AS timestamptz[]),
+    CAST(:until AS timestamptz[])) AS w (station_id, after, until)
+    ON w.station_id = t.station_id
+WHERE t.direction = 'entry' AND t.at > coalesce(w.after, :entered_after)
+    AND t.at <= coalesce(w.until, :now)
+""")  # noqa: S608  # a constant
+
+
+def facts_at(
+    connection: sa.Connection, sourcing: Sourcing, station_id: str, now: datetime
+) -> Mapping[UUID, Facts]:
+    """Return what is known of every active rider who has to do with one station now.
+
+    Args:
+        connection: To the database.
+        sourcing: The city's sources.
+        station_id: The station.
+        now: Aware UTC.
+    """
+    values = _values(sourcing, (station_id,), None, now)
+    found = _standing_facts(connection, values)
+    windows = sourcing.windows(station_id)
+    values |= {
+        "left_after": now - (LAST_EXIT.ttl or HALF_LIFE),
+        "entered_after": now - (OPEN_TRIP.ttl or HALF_LIFE),
+        "entries": list(windows),
+        "after": [now - window.closes for window in windows.values()],
+        "until": [now - window.opens for window in windows.values()],
+    }
+    for query in (_LEFT_HERE, _ON_THE_WAY):
+        for row in connection.execute(query, values):
+            key = station_id, row.rider_ref
+            found[key] = replace(found[key], last=_last(row))
+    return {rider_ref: facts for (_, rider_ref), facts in found.items()}
+
+
+def facts_of(
+    connection: sa.Connection,
+    sourcing: Sourcing,
+    rider_refs: Sequence[UUID],
+    station_ids: Sequence[str],
+    now: datetime,
+) -> Mapping[tuple[str, UUID], Facts]:
+    """Return what is known of some riders at some stations, by station and rider.
+
+    Args:
+        connection: To the database.
+        sourcing: The city's sources.
+        rider_refs: Whom; those who are not active are left out.
+        station_ids: Where.
+        now: Aware UTC.
+    """
+    if not rider_refs or not station_ids:
+        return {}
+    values = _values(sourcing, station_ids, rider_refs, now)
+    found = _standing_facts(connection, values)
+    for row in connection.execute(_LAST_OF, values):
+        last = _last(row)
+        for station_id in station_ids if last.is_open else {last.station_id} & set(station_ids):
+            key = station_id, last.rider_ref
+            found[key] = replace(found[key], last=last)
+    return found
+
+
+def _values(
+    sourcing: Sourcing, station_ids: Iterable[str], riders: Iterable[UUID] | None, now: datetime
+) -> dict[str, Any]:
+    hour = sourcing.hour(now)
+    return {
+        "stations": list(station_ids),
+        "riders": None if riders is None else list(riders),
+        "now": now,
+        "half_life_s": HALF_LIFE.total_seconds(),
+        "own": hour.own,
+        "kin": sorted(hour.kin),
+        "near": sorted(hour.near),
+    }
+
+
+def _standing_facts(
+    connection: sa.Connection, values: dict[str, Any]
+) -> defaultdict[tuple[str, UUID], Facts]:
+    """Return given claims, homes and habits."""
+    found: defaultdict[tuple[str, UUID], Facts] = defaultdict(lambda: NOTHING)
+    for row in connection.execute(_GIVEN, values):
+        claim = Claim(row.station_id, row.rider_ref, row.source, row.weight, row.since, row.until)
+        key = row.station_id, row.rider_ref
+        found[key] = replace(found[key], given=(*found[key].given, claim))
+    for row in connection.execute(_HOMES, values):
+        key = row.station_id, row.rider_ref
+        found[key] = replace(found[key], home_since=row.since)
+    for row in connection.execute(_VISITS, values):
+        key = row.station_id, row.rider_ref
+        visits = Visits(float(row.own), float(row.kin), float(row.near), float(row.ever))
+        found[key] = replace(found[key], visits=visits)
+    return found
+
+
+def _last(row: sa.Row[Any]) -> LastTap:
+    return LastTap(row.rider_ref, row.station_id, Direction(row.direction), row.at)

@@ -1,0 +1,315 @@
+"""Views follow the master gallery and urgent claims in the same transaction.
+
+Locks are taken in one order by everybody, so that nobody waits in a circle: stations by name
+(advisory, by whoever puts somebody for a claim), riders by reference, the head of the master feed,
+views by station. Whoever puts a rider into a view shares the lock on the rider and finds it active:
+a withdrawal waits for that put and then sees it, or comes first and stops it.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from cloud_sync.adapters import claims, master
+from cloud_sync.adapters.at_rest import hold_keys
+from cloud_sync.adapters.publish import DIMENSION, publish, stations
+from cloud_sync.adapters.tables import RECONCILE, VIEW, VIEW_ITEM
+from cloud_sync.budget import FIRST, OUTSIDE, SECOND, Budget
+from cloud_sync.claim import LONG_SHOT, Claim, bounded
+from cloud_sync.gallery import (
+    Change,
+    Denial,
+    DenialReason,
+    DropTemplate,
+    PutDenial,
+    PutTemplate,
+    Template,
+)
+from cloud_sync.master import Activate, Erase, MasterChange, PutMaster, Withdraw, rider_of
+from cloud_sync.prefilter import priority_of
+from cloud_sync.safe import Safe
+from cloud_sync.sourcing import Sourcing
+
+_STATION_LOCK = 0x636C6169
+"""`clai`: whoever puts somebody into a view for a claim, station by station."""
+
+
+class ClaimOutcome(StrEnum):
+    """What became of an urgent claim."""
+
+    PUT = "put"
+    """The station is told now."""
+    HELD = "held"
+    """The rider is in its first tier already."""
+    NOT_ACTIVE = "not_active"
+    """No claim is kept: the face is paused, held back, gone, or was never there."""
+    NO_TEMPLATE = "no_template"
+    """The claim is kept, but there is no template of the station's model."""
+    NO_STATION = "no_station"
+    """There is no view of that station."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One rider in one view."""
+
+    tier: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Who is in which view, in the transactions that change it."""
+
+    sourcing: Sourcing
+    """The city's sources."""
+    safe: Safe
+    """Seals and opens templates."""
+    budget: Budget = field(default_factory=Budget)
+    """Of each station's view."""
+    dimension: int = DIMENSION
+    """Values in a template's vector."""
+
+    def publish(
+        self, connection: sa.Connection, station_ids: Iterable[str], changes: Sequence[Change]
+    ) -> None:
+        """Write changes into some stations' views, inside the caller's transaction."""
+        publish(connection, station_ids, changes, safe=self.safe, dimension=self.dimension)
+
+    def settle(
+        self, connection: sa.Connection, changes: Sequence[MasterChange], now: datetime
+    ) -> None:
+        """Change the master gallery, and every view that this concerns.
+
+        Whoever is not active afterwards is dropped from each view that holds them; who is, is put
+        where claims place them and where an older template is held. A withdrawal also puts the
+        rider on every station's deny list until ride codes that are still out have expired.
+
+        Args:
+            connection: With a transaction begun that holds no view yet.
+            changes: In their order.
+            now: Aware UTC.
+
+        Raises:
+            TemplateRefused: A template is not a unit vector of its dimension.
+            sqlalchemy.exc.SQLAlchemyError: The database did not take it.
+        """
+        if not changes:
+            return
+        master.apply(connection, changes, now, safe=self.safe, dimension=self.dimension)
+        gone = [change.rider_ref for change in changes if isinstance(change, Withdraw)]
+        erased = [change.rider_ref for change in changes if isinstance(change, Erase)]
+        claims.forget(connection, gone)
+        claims.forget(connection, erased, homes=False)
+        riders = {rider_of(change) for change in changes}
+        active = master.active(connection, riders)
+        held = held_by(connection, riders)
+        wanted = {
+            rider_of(change) for change in changes if isinstance(change, PutMaster | Activate)
+        } & active
+        places = {ref: self._places(connection, ref, held[ref], now) for ref in sorted(wanted)}
+        denials = [each for each in changes if isinstance(each, Withdraw)]
+        everywhere = set(stations(connection)) if denials else set()
+        models = lock_views(
+            connection,
+            everywhere.union(
+                *(held[ref] for ref in riders - active), *(places[ref] for ref in places)
+            ),
+        )
+        for ref in sorted(riders - active):
+            self.publish(connection, sorted(held[ref]), [DropTemplate(ref)])
+        for each in denials:
+            denial = Denial(each.rider_ref, DenialReason.WITHDRAWN, now, each.denied_until)
+            self.publish(connection, sorted(everywhere), [PutDenial(denial)])
+        for ref, tiers in places.items():
+            self._put(connection, ref, tiers, models)
+
+    def claim_now(  # who, where, why and until when, as one call
+        self,
+        connection: sa.Connection,
+        station_id: str,
+        rider_ref: UUID,
+        source: str,
+        until: datetime,
+        *,
+        now: datetime,
+    ) -> ClaimOutcome:
+        """Keep an urgent claim and put the rider into the station's first tier at once.
+
+        The view may be over its budget until the next reconcile evicts somebody else.
+
+        Args:
+            connection: With a transaction begun that holds no lock yet.
+            station_id: Where.
+            rider_ref: Who.
+            source: The name of a source, e.g. `presence`.
+            until: When the claim ends, aware UTC; never past the source's time to live.
+            now: Aware UTC.
+
+        Raises:
+            KeyError: No source has that name.
+            sqlalchemy.exc.SQLAlchemyError: The database did not take it.
+        """
+        known = self.sourcing.sources[source]
+        lasts = bounded(known, now, until)
+        claim = Claim(station_id, rider_ref, source, known.weight, now, lasts)
+        hold_stations(connection, [station_id])
+        if station_id not in stations(connection):
+            return ClaimOutcome.NO_STATION
+        if not claims.give(connection, claim):
+            return ClaimOutcome.NOT_ACTIVE
+        return self._put_first(connection, station_id, rider_ref)
+
+    def put_now(self, connection: sa.Connection, station_id: str, rider_ref: UUID) -> ClaimOutcome:
+        """Put a rider whom a kept fact claims, an open trip, into the first tier at once.
+
+        Args:
+            connection: With a transaction begun that holds no lock yet.
+            station_id: Where; it must have a view.
+            rider_ref: Who.
+        """
+        hold_stations(connection, [station_id])
+        if not master.shared(connection, [rider_ref]):
+            return ClaimOutcome.NOT_ACTIVE
+        return self._put_first(connection, station_id, rider_ref)
+
+    def _put_first(
+        self, connection: sa.Connection, station_id: str, rider_ref: UUID
+    ) -> ClaimOutcome:
+        models = lock_views(connection, [station_id])
+        held = held_by(connection, [rider_ref])[rider_ref].get(station_id)
+        if held is not None and held.tier == FIRST:
+            return ClaimOutcome.HELD
+        if not self._put(connection, rider_ref, {station_id: FIRST}, models):
+            return ClaimOutcome.NO_TEMPLATE
+        return ClaimOutcome.PUT
+
+    def _put(
+        self,
+        connection: sa.Connection,
+        rider_ref: UUID,
+        tiers: Mapping[str, int],
+        models: Mapping[str, str],
+    ) -> bool:
+        """Put one active rider into locked views; return whether there was a template to put."""
+        template_of: dict[str, Template] = {}
+        for model_id in sorted({models[station] for station in tiers}):
+            for template in master.templates(connection, [rider_ref], model_id, safe=self.safe):
+                template_of[model_id] = template
+        groups: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
+        for station, tier in tiers.items():
+            if models[station] in template_of:
+                groups[tier, models[station]].append(station)
+        for (tier, model_id), where in sorted(groups.items()):
+            put = PutTemplate(replace(template_of[model_id], tier=tier))
+            self.publish(connection, where, [put])
+        _grown(
+            connection, [s for (tier, _), where in groups.items() if tier == FIRST for s in where]
+        )
+        return bool(groups)
+
+    def _places(
+        self,
+        connection: sa.Connection,
+        rider_ref: UUID,
+        held: Mapping[str, Holding],
+        now: datetime,
+    ) -> Mapping[str, int]:
+        """Return the stations where a rider belongs until the next reconcile, with the tier."""
+        known = stations(connection)
+        claimed = claims.claims_of(connection, self.sourcing, [rider_ref], known, now)
+        fits = master.everybody(connection, at_most=self.budget.spare_max) is not None
+        spare = self.sourcing.spare
+        sizes = _sizes(connection)
+        places: dict[str, int] = {}
+        for station in known:
+            own = claimed.get((station, rider_ref), ())
+            if station in held:
+                places[station] = held[station].tier
+            elif own or (fits and spare(station, rider_ref, now) is not None):
+                tier = self._room(own, *sizes.get(station, (0, 0)))
+                if tier != OUTSIDE:
+                    places[station] = tier
+        return places
+
+    def _room(self, own: Collection[Claim], first: int, second: int) -> int:
+        """Return the tier that has room, without ranking the whole view."""
+        sources = self.sourcing.sources
+        likely = any(priority_of(claim, sources) > LONG_SHOT for claim in own)
+        if first < (self.budget.first_max if likely else self.budget.first):
+            return FIRST
+        return SECOND if second < self.budget.second else OUTSIDE
+
+
+def hold_stations(connection: sa.Connection, station_ids: Iterable[str]) -> None:
+    """Let nobody else put riders for claims at some stations until the commit.
+
+    Args:
+        connection: With a transaction begun that holds no other lock yet.
+        station_ids: Where.
+    """
+    for station in sorted(set(station_ids)):
+        lock = sa.func.pg_advisory_xact_lock(_STATION_LOCK, sa.func.hashtext(station))
+        connection.execute(sa.select(lock))
+
+
+def lock_views(connection: sa.Connection, station_ids: Iterable[str]) -> Mapping[str, str]:
+    """Lock views in one order everywhere; return the model of each, empty while it has none.
+
+    Args:
+        connection: With a transaction begun that has taken all its locks on riders.
+        station_ids: Where.
+    """
+    hold_keys(connection)  # before views: whoever ends a key has all writers wait before it reads
+    query = (
+        sa.select(VIEW.c.station_id, VIEW.c.model_id)
+        .where(VIEW.c.station_id.in_(sorted(set(station_ids))))
+        .order_by(VIEW.c.station_id)
+        .with_for_update()
+    )
+    return {row.station_id: row.model_id for row in connection.execute(query)}
+
+
+def key_of_rider(rider_ref: UUID) -> bytes:
+    """Return the key of a rider's template in a view; see `content.key_of`."""
+    return b"r" + rider_ref.bytes
+
+
+def held_by(
+    connection: sa.Connection, rider_refs: Iterable[UUID]
+) -> Mapping[UUID, Mapping[str, Holding]]:
+    """Return the views that hold some riders, by rider and station; riders without any too.
+
+    Args:
+        connection: To the database.
+        rider_refs: Whom.
+    """
+    found: dict[UUID, dict[str, Holding]] = {ref: {} for ref in rider_refs}
+    keys = sa.cast([key_of_rider(ref) for ref in found], pg.ARRAY(sa.LargeBinary))
+    table = VIEW_ITEM.c
+    query = sa.select(table.station_id, table.item_key, table.tier, table.version)
+    for row in connection.execute(query.where(table.item_key == sa.any_(keys))):
+        ref = UUID(bytes=bytes(row.item_key[1:]))
+        found[ref][row.station_id] = Holding(row.tier, row.version)
+    return found
+
+
+def _sizes(connection: sa.Connection) -> Mapping[str, tuple[int, int]]:
+    query = sa.select(RECONCILE.c.station_id, RECONCILE.c.first, RECONCILE.c.second)
+    return {row.station_id: (row.first, row.second) for row in connection.execute(query)}
+
+
+def _grown(connection: sa.Connection, station_ids: Sequence[str]) -> None:
+    """Count somebody more in some first tiers; the next reconcile counts anew."""
+    if station_ids:
+        connection.execute(
+            sa.update(RECONCILE)
+            .where(RECONCILE.c.station_id.in_(station_ids))
+            .values(first=RECONCILE.c.first + 1)
+        )
