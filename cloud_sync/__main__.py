@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -59,10 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(chosen, engine)
 
 
+def _keys() -> FolderKeyStore:
+    """Return where the operator's keys are."""
+    folder = Path(os.environ.get("GATELINE_KEYS", "var/keys"))
+    return FolderKeyStore(folder, entropy=os.urandom)
+
+
 def _safe() -> Safe:
     """Return what seals and opens the cloud's records."""
-    folder = Path(os.environ.get("GATELINE_KEYS", "var/keys"))
-    return Safe(FolderKeyStore(folder, entropy=os.urandom), entropy=os.urandom)
+    return Safe(_keys(), entropy=os.urandom)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,6 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     renew = commands.add_parser("renew-epoch", help="make every edge of a station start anew")
     renew.add_argument("station_id")
     renew.set_defaults(run=_renew_epoch)
+
+    rekey = commands.add_parser("rekey", help="new keys and a new rotation for everything")
+    part = rekey.add_mutually_exclusive_group()
+    part.add_argument("--status", action="store_true", help="how many records need the old keys")
+    part.add_argument("--finish", action="store_true", help="destroy the old keys, if none does")
+    rekey.add_argument("--turn-plain", action="store_true", help="turn plain templates, too")
+    rekey.set_defaults(run=_rekey)
 
     migrate = commands.add_parser("migrate", help="bring the schema to its newest version")
     migrate.set_defaults(run=lambda _chosen, _engine: 0)
@@ -252,6 +265,40 @@ def _renew_epoch(chosen: argparse.Namespace, engine: sa.Engine) -> int:
     PostgresViewLog(engine, _safe()).renew_epoch(chosen.station_id, uuid4())
     print(f"{chosen.station_id} starts a new history; its edges take a snapshot")
     return 0
+
+
+def _rekey(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    from cloud_sync.adapters import rekey
+
+    safe, keys = _safe(), _keys()
+    if not (chosen.status or chosen.finish):
+        ring = rekey.begin(engine, safe, keys)
+        print(f"root key {ring.root.key_id}, rotation {ring.rotation.rotation_id}", flush=True)
+        command = [sys.executable, "-m", "enroll", "reseal"]
+        command += ["--turn-plain"] * chosen.turn_plain
+        if subprocess.run(command, check=False).returncode != 0:  # noqa: S603  # our own
+            print("enrollment's records are not all sealed anew", file=sys.stderr)
+            return 1
+        rekey.seal_all(
+            engine,
+            safe,
+            new_epoch=uuid4,
+            is_plain_turned=chosen.turn_plain,
+            told=lambda name, count: print(f"{name}: {count} sealed anew", flush=True),
+        )
+    found = rekey.finish(engine, safe, keys) if chosen.finish else rekey.standing(engine, safe)
+    for name, count in found.left:
+        print(f"{name}: {count} need the old keys")
+    print(f"{found.views_left} of {found.views} views need the old keys")
+    if found.ring.is_settled:
+        print("there are no old keys")
+    elif not found.is_done:
+        print("the old keys are needed; `rekey` goes on where it stopped")
+    elif chosen.finish:
+        print("the old keys are destroyed")
+    else:
+        print("nothing needs the old keys; `rekey --finish` destroys them")
+    return int(chosen.finish and not found.is_done)
 
 
 def _status(chosen: argparse.Namespace, engine: sa.Engine) -> int:

@@ -71,6 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     migrate = commands.add_parser("migrate", help="bring the database to the newest version")
     migrate.set_defaults(command=_migrate)
 
+    reseal = commands.add_parser("reseal", help="bring riders' records under the current keys")
+    reseal.add_argument("--turn-plain", action="store_true", help="turn plain templates, too")
+    reseal.set_defaults(command=_reseal)
+
     pairs = commands.add_parser("lookalikes", help="pairs of riders that wait for a decision")
     pairs.set_defaults(command=_lookalikes)
 
@@ -89,6 +93,12 @@ def _database() -> AbstractContextManager[sa.Engine]:
     return database.opened(os.environ.get("GATELINE_DATABASE_URL"), Path("var/postgres"))
 
 
+def _safe() -> Safe:
+    """Return what seals and opens records, with the operator's keys."""
+    folder = Path(os.environ.get("GATELINE_KEYS", "var/keys"))
+    return Safe(FolderKeyStore(folder, entropy=os.urandom), entropy=os.urandom)
+
+
 def _prepare(engine: sa.Engine) -> Enrollment:
     """Migrate what enrollment reads and writes, whoever starts first, and build the use cases."""
     from fare.adapters.postgres import VERSIONS as FARE_VERSIONS
@@ -96,10 +106,7 @@ def _prepare(engine: sa.Engine) -> Enrollment:
     database.migrate(engine, "fare", FARE_VERSIONS)
     database.migrate(engine, "cloud_sync", cloud.VERSIONS)
     database.migrate(engine, "enroll", VERSIONS)
-    safe = Safe(
-        FolderKeyStore(Path(os.environ.get("GATELINE_KEYS", "var/keys")), entropy=os.urandom),
-        entropy=os.urandom,
-    )
+    safe = _safe()
     cloud_sealing.prepare(engine, safe)
     sealed = sealing.prepare(engine, safe)
     if sealed:
@@ -113,6 +120,15 @@ def _migrate(_: argparse.Namespace) -> int:
         _prepare(engine)
     say(_LOG, "migrated", schema="enroll")
     return 0
+
+
+def _reseal(arguments: argparse.Namespace) -> int:
+    with _database() as engine:
+        _prepare(engine)
+        done = sealing.reseal_all(engine, _safe(), is_plain_turned=arguments.turn_plain)
+    for name, (count, unread) in done.items():
+        print(f"{name}: {count} sealed anew, {unread} do not open")
+    return int(any(unread for _, unread in done.values()))
 
 
 def _lookalikes(_: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from enroll.refusal import Refused
 from enroll.rider import NotPossible, Rider, RiderEvent, RiderState, step
 from enroll.stationing import allowed, due, wanted
 from enroll.store import Dossier, Erasure, RiderStore, Unit
-from enroll.template import Photo, fuse
+from enroll.template import MasterTemplate, Photo, fuse
 
 
 class Decline(StrEnum):
@@ -88,6 +88,8 @@ class Enrollment:
     store: RiderStore
     config: EnrollmentConfig
     lookalike: LookalikeConfig
+    turn: Callable[[MasterTemplate], MasterTemplate] = lambda template: template
+    """Turns a new template to the operator's rotation; by default it stays in the model's space."""
 
     def create(
         self, *, ref: UUID, name: str, minor: bool, key_hash: bytes, now: datetime
@@ -240,7 +242,7 @@ class Enrollment:
         dossier = _read(unit, ref)
         newest = dossier.photos[-1].model_id
         alike = [photo for photo in dossier.photos if photo.model_id == newest]
-        template = fuse(alike, version=dossier.templates_made + 1, made=now)
+        template = self.turn(fuse(alike, version=dossier.templates_made + 1, made=now))
         unit.put_template(template)
         matches = unit.nearest(template, self.lookalike.score_min)
         for pair in pairs(ref, matches, dossier.alike, now):

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from cloud_sync.adapters.tables import KEY_USE
-from cloud_sync.key_store import KeyRing, KeysFailed
+from cloud_sync.key_store import KeysFailed
+from cloud_sync.safe import Safe
 
 _KEYS_LOCK = 0x6B657973
 """`keys`."""
@@ -39,17 +40,19 @@ def needed(connection: sa.Connection) -> tuple[str, ...]:
     return tuple(connection.execute(sa.select(KEY_USE.c.key_id).order_by("key_id")).scalars())
 
 
-def note_use(connection: sa.Connection, ring: KeyRing) -> None:
-    """Note the keys of a ring as needed, and refuse a ring that lacks what is.
+def note_use(connection: sa.Connection, safe: Safe) -> None:
+    """Note the root keys that there are as needed, and refuse keys that lack what is.
 
     Args:
         connection: With a transaction begun.
-        ring: What the process has.
+        safe: What the process has.
 
     Raises:
-        KeysFailed: Records may be under a key that is not in the ring: this is another cloud's
-            database or another operator's key folder, or a backup from before a re-key.
+        KeysFailed: Records may be under a key that is not there: this is another cloud's database
+            or another operator's key folder, or a backup from before a re-key.
     """
+    hold_keys(connection)
+    ring = safe.ring
     missing = [each for each in needed(connection) if ring.root_of(each) is None]
     if missing:
         raise KeysFailed(f"the database needs the root keys {', '.join(missing)}")

@@ -167,6 +167,7 @@ def turned_to(
         for each in alike:
             check(each.vector, dimension=dimension)
         vectors = safe.turn(np.stack([t.vector for t in alike]), source=source, target=target)
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         for each, vector in zip(alike, vectors, strict=True):
             turned[id(each)] = replace(each, vector=vector, transform_id=target)
     return tuple(
@@ -243,7 +244,7 @@ def _write(
 
 def _columns(lines: Sequence[Change], keys: Sequence[bytes], seal: Seal) -> dict[str, Any]:
     """Return the lines as the columns that `_LINES` takes apart."""
-    hashed = [_hash_and_body(change, seal) for change in lines]
+    hashed = [hash_and_body(change, seal) for change in lines]
     bodies = [body for _, body in hashed]
     records = [key + digest + body for key, (digest, body) in zip(keys, hashed, strict=True)]
     sizes = [len(record) for record in records]
@@ -263,8 +264,13 @@ def _columns(lines: Sequence[Change], keys: Sequence[bytes], seal: Seal) -> dict
     }
 
 
-def _hash_and_body(change: Change, seal: Seal) -> tuple[bytes, bytes]:
-    """Return the hash of a change's content, and the content as it is stored."""
+def hash_and_body(change: Change, seal: Seal) -> tuple[bytes, bytes]:
+    """Return the hash of a change's content, and the content as it is stored.
+
+    Args:
+        change: Any change.
+        seal: Seals a template, see `Safe.sealer`.
+    """
     if isinstance(change, PutTemplate):
         packed = pack(change.template.vector)
         return template_hash(change.template, packed), body_of(change, seal, packed=packed)

@@ -28,8 +28,10 @@ class SealedColumn:
     """What is authenticated beside a record, from its row; for a turned column with the
     transform that the row says."""
     floats: str = ""
-    """The NumPy type of a vector's values where the column holds templates that a rotation has
-    turned (the row's `transform_id` says which); empty for what is never turned."""
+    """The NumPy type of a vector's values where the column holds templates that a rotation may
+    have turned (the row's `transform_id` says which); empty for what is never turned."""
+    turns: frozenset[str] = frozenset()
+    """The transforms whose templates are turned to the current rotation."""
     only: sa.ColumnElement[bool] = field(default_factory=sa.true)
     """Which rows hold records at all."""
 
@@ -42,8 +44,8 @@ class SealedColumn:
         """Return what is true for records that are not as they would be sealed now."""
         ring, record = safe.ring, self.table.c[self.column]
         stale = sa.func.substring(record, 1, HEAD_BYTES) != head_of(ring.root)
-        if self.floats:
-            stale |= self.table.c.transform_id != ring.rotation.transform_id
+        if self.turns:
+            stale |= self.table.c.transform_id.in_(sorted(self.turns))
         return record.is_not(None) & self.only & stale
 
 
@@ -57,6 +59,8 @@ class Batch:
     """Records that do not open; they are left as they are."""
     last: tuple[Any, ...] | None
     """The key of the last row looked at; None when there was none left."""
+    turned: tuple[sa.RowMapping, ...] = ()
+    """The rows, as they were, whose vectors were turned."""
 
 
 def reseal(
@@ -88,19 +92,20 @@ def reseal(
     if not rows:
         return Batch(0, 0, None)
     opened = _opened(rows, safe, column)
-    fresh = _turned(opened, safe, column) if column.floats else opened
+    fresh = _turned(opened, safe, column)
     seal = safe.sealer(column.purpose)
     names = [each.name for each in column.key]
     changes = [
         {f"was_{name}": row[name] for name in names}
-        | {"record": seal(content, column.label(row))}
-        | ({"transform": row["transform_id"]} if column.floats else {})
-        for row, content in fresh
+        | {"record": seal(content, column.label(dict(row) | turned))}
+        | ({"transform": turned.get("transform_id", row["transform_id"])} if column.turns else {})
+        for row, turned, content in fresh
     ]
     if changes:
         connection.execute(_update(column), changes)
     last = tuple(rows[-1][name] for name in names)
-    return Batch(len(changes), len(rows) - len(changes), last)
+    turned = tuple(row for row, _ in opened if column.turns and row["transform_id"] in column.turns)
+    return Batch(len(changes), len(rows) - len(changes), last, turned)
 
 
 _Opened = Sequence[tuple[sa.RowMapping, bytes]]
@@ -120,42 +125,32 @@ def _opened(rows: Sequence[sa.RowMapping], safe: Safe, column: SealedColumn) -> 
     return found
 
 
-def _turned(opened: _Opened, safe: Safe, column: SealedColumn) -> _Opened:
-    """Turn vectors to the current rotation; ones of no known transform are left out."""
+def _turned(
+    opened: _Opened, safe: Safe, column: SealedColumn
+) -> list[tuple[sa.RowMapping, dict[str, str], bytes]]:
+    """Turn the vectors that are due to the current rotation; return what changes in their rows."""
     target = safe.ring.rotation.transform_id
-    groups: dict[str, list[tuple[Any, bytes]]] = defaultdict(list)
+    found: list[tuple[sa.RowMapping, dict[str, str], bytes]] = []
+    groups: dict[str, list[tuple[sa.RowMapping, bytes]]] = defaultdict(list)
     for row, content in opened:
-        groups[row["transform_id"]].append((row, content))
-    found: list[tuple[Any, bytes]] = []
+        if column.turns and row["transform_id"] in column.turns:
+            groups[row["transform_id"]].append((row, content))
+        else:
+            found.append((row, {}, content))
     for source, pairs in groups.items():
-        if source == target:
-            found += pairs
-        elif safe.ring.knows(source):
-            read = [np.frombuffer(content, column.floats) for _, content in pairs]
-            vectors = np.stack(read).astype(np.float32)
-            turned = safe.turn(vectors, source=source, target=target).astype(column.floats)
-            found += [
-                (dict(row) | {"transform_id": target}, vector.tobytes())
-                for (row, _), vector in zip(pairs, turned, strict=True)
-            ]
+        read = [np.frombuffer(content, column.floats) for _, content in pairs]
+        vectors = safe.turn(np.stack(read).astype(np.float32), source=source, target=target)
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        found += [
+            (row, {"transform_id": target}, vector.astype(column.floats).tobytes())
+            for (row, _), vector in zip(pairs, vectors, strict=True)
+        ]
     return found
 
 
 def _update(column: SealedColumn) -> sa.Update:
     values: dict[str, Any] = {column.column: sa.bindparam("record")}
-    if column.floats:
+    if column.turns:
         values["transform_id"] = sa.bindparam("transform")
     same = [each == sa.bindparam(f"was_{each.name}") for each in column.key]
     return sa.update(column.table).where(*same).values(values)
-
-
-def left(connection: sa.Connection, safe: Safe, column: SealedColumn) -> int:
-    """Return how many records of a column are not as they would be sealed now.
-
-    Args:
-        connection: Any.
-        safe: The keys.
-        column: Which records.
-    """
-    query = sa.select(sa.func.count()).select_from(column.table).where(column.stale(safe))
-    return int(connection.execute(query).scalar_one())

@@ -21,6 +21,14 @@ KEY_USE = sa.Table(
     sa.Column("since", _TIME, nullable=False),
 )
 
+SEALED_COLUMN = sa.Table(
+    "sealed_column",
+    METADATA,
+    sa.Column("table_name", sa.Text, primary_key=True),
+    sa.Column("column_name", sa.Text, primary_key=True),
+    sa.Column("transform_column", sa.Text, nullable=False),
+)
+
 VIEW = sa.Table(
     "view",
     METADATA,

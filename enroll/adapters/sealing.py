@@ -1,15 +1,19 @@
 """What of a face lies in the schema `enroll`, as sealed records."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from cloud_sync.adapters.at_rest import hold_keys
+from cloud_sync.adapters.rekey import turned_by
 from cloud_sync.adapters.reseal import Batch, SealedColumn, reseal
+from cloud_sync.adapters.sealing import register
 from cloud_sync.safe import Safe, template_label
 from cloud_sync.seal import Label
 from enroll.adapters import tables as t
+from enroll.template import MasterTemplate
 
 TEMPLATE = "enroll.template.vector"
 EMBEDDING = "enroll.photo.embedding"
@@ -45,7 +49,7 @@ def photo_of(row: Mapping[Any, Any]) -> bytes:
 
 
 COLUMNS = (
-    SealedColumn(t.template, "vector", TEMPLATE, template_of),
+    SealedColumn(t.template, "vector", TEMPLATE, template_of, floats="<f4"),
     SealedColumn(t.photo, "embedding", EMBEDDING, photo_of),
     SealedColumn(t.photo, "original", ORIGINAL, photo_of),
 )
@@ -59,13 +63,52 @@ def prepare(engine: sa.Engine, safe: Safe) -> int:
         engine: A migrated database on which `cloud_sync` is prepared.
         safe: The keys.
     """
-    with engine.connect() as connection:
+    with engine.begin() as connection:
+        register(connection, COLUMNS)
         if connection.execute(sa.select(t.sealing.c.is_done)).scalar():
             return 0
     done = sum(batch.done for column in COLUMNS for batch in walk(engine, safe, column))
     with engine.begin() as connection:
         connection.execute(sa.update(t.sealing).values(is_done=True))
     return done
+
+
+def reseal_all(
+    engine: sa.Engine, safe: Safe, *, is_plain_turned: bool
+) -> dict[str, tuple[int, int]]:
+    """Bring everything under the current keys, and templates to the current rotation.
+
+    Args:
+        engine: The database.
+        safe: The keys.
+        is_plain_turned: Whether templates of the model's own space are turned, too.
+
+    Returns:
+        By table and column: how many records were sealed anew, and how many do not open.
+    """
+    turns = turned_by(safe.ring, is_plain_turned=is_plain_turned)
+    found: dict[str, tuple[int, int]] = {}
+    for column in COLUMNS:
+        due = replace(column, turns=turns) if column.floats else column
+        batches = walk(engine, safe, due)
+        sums = sum(batch.done for batch in batches), sum(batch.unread for batch in batches)
+        found[column.purpose] = sums
+    return found
+
+
+def turner(safe: Safe) -> Callable[[MasterTemplate], MasterTemplate]:
+    """Return what turns a new template, made in the model's space, to the current rotation.
+
+    Args:
+        safe: The keys.
+    """
+
+    def turned(template: MasterTemplate) -> MasterTemplate:
+        target = safe.ring.rotation.transform_id
+        vector = safe.turn(template.vector, source=template.transform_id, target=target)
+        return replace(template, vector=vector, transform_id=target)
+
+    return turned
 
 
 def walk(engine: sa.Engine, safe: Safe, column: SealedColumn) -> list[Batch]:

@@ -19,7 +19,8 @@ class Operator:
 
     def __init__(self, database_url: str, folder: Path) -> None:
         """Sit down in an empty folder."""
-        self._environment = dict(os.environ, GATELINE_DATABASE_URL=database_url)
+        own = {"GATELINE_DATABASE_URL": database_url, "GATELINE_KEYS": str(folder / "keys")}
+        self._environment = os.environ | own
         self._folder = folder
 
     def types(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -34,6 +35,44 @@ class Operator:
             timeout=60,
             check=False,
         )
+
+    def is_cut(self, *words: str, after: str) -> None:
+        """Run one command and kill it once it has printed a word."""
+        command = [sys.executable, "-m", "cloud_sync", *words]
+        with subprocess.Popen(
+            command, env=self._environment, cwd=self._folder, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert any(after in line for line in process.stdout)
+            process.kill()
+
+
+class TestRekey:
+    """New keys by command."""
+
+    def test_cut_resumed_and_finished(self, operator: Operator) -> None:
+        """Killed in the middle, it goes on with the same keys; the old ones go at the end only."""
+        operator.types("admit", "edge-1", "bell-tower", "ab" * 32)
+        operator.types("fill", "bell-tower", "--count", "1500", "--model-id", "m")
+
+        early = operator.types("rekey", "--finish")
+        operator.is_cut("rekey", after="root key")
+        middle = operator.types("rekey", "--status")
+        too_soon = operator.types("rekey", "--finish")
+        again = operator.types("rekey")
+        end = operator.types("rekey", "--finish")
+        after = operator.types("rekey", "--status")
+
+        assert "there are no old keys" in early.stdout
+        assert "cloud_sync.view_item.body: 1500 need the old keys" in middle.stdout
+        assert "1 of 1 views need the old keys" in middle.stdout
+        assert too_soon.returncode == 1
+        assert again.returncode == 0, again.stderr
+        assert "bell-tower: 1500 sealed anew" in again.stdout
+        assert "`rekey --finish` destroys them" in again.stdout
+        assert end.returncode == 0
+        assert "the old keys are destroyed" in end.stdout
+        assert "there are no old keys" in after.stdout
 
 
 class TestCommands:

@@ -1,0 +1,373 @@
+"""A re-key renews every key and rotation while riders go on riding, and nobody enrolls anew."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from uuid import UUID, uuid4
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import sqlalchemy as sa
+
+from cloud_sync.adapters import master, rekey
+from cloud_sync.adapters import postgres as cloud
+from cloud_sync.adapters import sealing as cloud_sealing
+from cloud_sync.adapters.at_rest import needed
+from cloud_sync.adapters.memory_keys import MemoryKeyStore
+from cloud_sync.adapters.publish import publish, stations
+from cloud_sync.content import pack, unpack
+from cloud_sync.gallery import Change, DropTemplate, PutTemplate
+from cloud_sync.grant import KeyGrant, StreamKey, unwrap, wrap
+from cloud_sync.key_store import KeysFailed
+from cloud_sync.keys import data_key, digest_key
+from cloud_sync.master import Activate, MasterChange, PutMaster
+from cloud_sync.rotation import PLAIN, Rotation
+from cloud_sync.safe import Safe, key_id_of
+from cloud_sync.seal import Label, StationCipher, open_vector, seal_vector
+from cloud_sync.view import EdgeNode, Head
+from enroll.adapters import sealing
+from enroll.adapters.postgres import VERSIONS, PostgresRiderStore, Views
+from enroll.consent import Purpose
+from enroll.enrollment import Enrollment
+from enroll.stationing import put
+from enroll.template import MasterTemplate
+from fare.adapters import database
+from tests.riders import FACE_CONSENTS, Office, direction
+
+BELL, DRUM = "bell-tower", "drum-tower"
+Vector = npt.NDArray[np.float32]
+
+
+class Edge:
+    """A node as it opens what it holds: sealed templates, and the grant that came with them."""
+
+    def __init__(self, city: "City", station_id: str) -> None:
+        """Take a snapshot and its key grant as the cloud would send them now."""
+        head, self.station_id = city.head(station_id), station_id
+        self.epoch, key = head.epoch, StreamKey(os.urandom(32))
+        wrapped = city.grant(head, key.public_key)
+        self.grant = unwrap(wrapped, key, station_id=station_id, edge_id="e", epoch=head.epoch)
+        cipher = self._cipher()
+        self.disk: dict[UUID, tuple[Label, bytes]] = {}
+        for change in city.views.whole(station_id).changes:
+            assert isinstance(change, PutTemplate)
+            held = change.template
+            label = Label(held.rider_ref, held.version, held.model_id, held.transform_id)
+            packed = pack(held.vector)
+            sealed = seal_vector(cipher, packed, label, nonce=os.urandom(12))
+            self.disk[held.rider_ref] = label, sealed
+
+    def _cipher(self) -> StationCipher:
+        return StationCipher(self.grant.data_key, station_id=self.station_id, epoch=self.epoch)
+
+    def score(self, rider: UUID, probe: Vector) -> float:
+        """Compare a probe of the model's own space with what is held of a rider."""
+        label, sealed = self.disk[rider]
+        vector = unpack(open_vector(self._cipher(), sealed, label))
+        seed = self.grant.seed_of(label.transform_id)
+        plain = vector if seed is None else Rotation(seed).undo(vector)
+        return float(plain @ probe)
+
+
+class City:
+    """Two stations, and riders enrolled at them, on one database with keys of its own."""
+
+    def __init__(self, engine: sa.Engine, *, is_turned: bool) -> None:
+        """Migrate and prepare.
+
+        Args:
+            engine: Empty.
+            is_turned: Whether new templates are turned by the operator's rotation.
+        """
+        self.engine = engine
+        self.keys = MemoryKeyStore(entropy=os.urandom)
+        self.safe = Safe(self.keys, entropy=os.urandom)
+        database.migrate(engine, "cloud_sync", cloud.VERSIONS)
+        database.migrate(engine, "enroll", VERSIONS)
+        cloud_sealing.prepare(engine, self.safe)
+        sealing.prepare(engine, self.safe)
+        self.views = cloud.PostgresViewLog(engine, self.safe)
+        now = datetime(2026, 5, 4, 12, tzinfo=UTC)
+        for station in (BELL, DRUM):
+            self.views.admit(EdgeNode(f"edge-{station}", station, bytes(32)), now)
+        ways = Views(stations, partial(publish, safe=self.safe))
+        turn = sealing.turner(self.safe) if is_turned else None
+        self.office = _Office(PostgresRiderStore(engine, ways, self.safe))
+        self.office.turn = turn
+        self.faces: dict[UUID, Vector] = {}
+
+    def enroll(self, seed: int) -> UUID:
+        """Let somebody enroll with a photo that is kept."""
+        rider = self.office.sign_up(f"Rider {seed}", *FACE_CONSENTS, Purpose.KEEP_PHOTOS)
+        self.faces[rider] = direction(seed)
+        self.office.photo(rider, self.faces[rider])
+        with self.engine.begin() as connection:
+            template = self.office.dossier(rider).template
+            assert template is not None
+            changes: list[MasterChange] = [PutMaster(put(template).template), Activate(rider)]
+            master.apply(connection, changes, self.office.clock(), safe=self.safe)
+        return rider
+
+    def head(self, station_id: str = BELL) -> Head:
+        """Where a view stands."""
+        found = self.views.head(station_id)
+        assert found is not None
+        return found
+
+    def grant(self, head: Head, recipient: bytes) -> bytes:
+        """Wrap what a node of a station needs now."""
+        root = self.safe.ring.root_of(head.key_id)
+        assert root is not None
+        place = {"station_id": head.station_id, "epoch": head.epoch}
+        grant = KeyGrant(
+            station_id=head.station_id,
+            epoch=head.epoch,
+            key_id=root.key_id,
+            data_key=data_key(root, station_id=head.station_id, epoch=head.epoch),
+            digest_key=digest_key(root, **place),  # type: ignore[arg-type]
+            rotations=self.safe.ring.rotations,
+            valid_until=datetime(2026, 5, 5, tzinfo=UTC),
+        )
+        return wrap(grant, recipient=recipient, edge_id="e", ephemeral=os.urandom(32))
+
+    def seal_all(self, *, until: str = "", is_plain_turned: bool = False) -> None:
+        """Do the whole of a re-key, or have it cut after a part."""
+        ring = rekey.begin(self.engine, self.safe, self.keys)
+        assert not ring.is_settled
+        sealing.reseal_all(self.engine, self.safe, is_plain_turned=is_plain_turned)
+
+        def told(name: str, _: int) -> None:
+            if name == until:
+                raise PowerCut
+
+        rekey.seal_all(
+            self.engine, self.safe, new_epoch=uuid4, is_plain_turned=is_plain_turned, told=told
+        )
+
+    def standing(self) -> rekey.Standing:
+        """How far a re-key is."""
+        return rekey.standing(self.engine, self.safe)
+
+    def record(self, name: str) -> bytes:
+        """Read one sealed record of a column."""
+        table, column = name.rsplit(".", 1)
+        query = sa.text(f"SELECT {column} FROM {table} LIMIT 1")
+        with self.engine.connect() as connection:
+            return bytes(connection.execute(query).scalar_one())
+
+    def put(self, name: str, record: bytes) -> None:
+        """Write a record over all of a column's, past all checks."""
+        table, column = name.rsplit(".", 1)
+        with self.engine.begin() as connection:
+            connection.execute(
+                sa.text(f"UPDATE {table} SET {column} = :record"), {"record": record}
+            )
+
+    def records(self) -> list[bytes]:
+        """Read every sealed record there is."""
+        queries = (
+            "SELECT vector FROM enroll.template",
+            "SELECT embedding FROM enroll.photo",
+            "SELECT original FROM enroll.photo",
+            "SELECT body FROM cloud_sync.master_template",
+            "SELECT body FROM cloud_sync.view_item WHERE substr(item_key, 1, 1) = 'r'",
+        )
+        with self.engine.connect() as connection:
+            return [r for query in queries for r in connection.execute(sa.text(query)).scalars()]
+
+
+class _Office(Office):
+    turn: Callable[[MasterTemplate], MasterTemplate] | None = None
+
+    @property
+    def enrollment(self) -> Enrollment:
+        """The use cases, turning where the city does."""
+        made = super().enrollment
+        return made if self.turn is None else replace(made, turn=self.turn)
+
+
+class PowerCut(Exception):
+    """The command was killed."""
+
+
+@pytest.fixture
+def city(engine: sa.Engine) -> City:
+    """Give a city whose templates are turned."""
+    return City(engine, is_turned=True)
+
+
+class TestRekey:
+    """From old keys to new ones."""
+
+    def test_a_rider_matches_before_during_and_after(self, city: City) -> None:
+        """A probe scores the same throughout; records, epochs and transforms are all renewed."""
+        ana, ben = city.enroll(1), city.enroll(2)
+        before = Edge(city, BELL)
+        old = city.safe.ring
+        records = city.records()
+        assert before.score(ana, city.faces[ana]) > 0.999
+        assert abs(before.score(ana, city.faces[ben])) < 0.5  # control: the score means something
+
+        with pytest.raises(PowerCut):
+            city.seal_all(until=BELL)  # this view has the new keys, the other one the old
+        during = {station: Edge(city, station) for station in (BELL, DRUM)}
+        cleo = city.enroll(3)
+        assert city.safe.ring.rotation != old.rotation
+        assert during[BELL].epoch != before.epoch
+        for edge in (before, *during.values(), Edge(city, BELL), Edge(city, DRUM)):
+            assert edge.score(ana, city.faces[ana]) > 0.999
+        assert Edge(city, DRUM).score(cleo, city.faces[cleo]) > 0.999
+        assert not city.standing().is_done
+
+        city.seal_all()
+        assert city.standing().is_done
+        assert rekey.finish(city.engine, city.safe, city.keys).is_done
+
+        city.safe = Safe(city.keys, entropy=os.urandom)  # a process that starts now
+        city.views = cloud.PostgresViewLog(city.engine, city.safe)
+        assert city.safe.ring.is_settled
+        for station in (BELL, DRUM):
+            after = Edge(city, station)
+            for rider in (ana, ben, cleo):
+                assert after.score(rider, city.faces[rider]) > 0.999
+            assert {label.transform_id for label, _ in after.disk.values()} == {
+                city.safe.ring.rotation.transform_id
+            }
+        assert {key_id_of(each) for each in city.records()} == {city.safe.ring.root.key_id}
+        assert not set(records) & set(city.records())
+        with city.engine.connect() as connection:
+            assert needed(connection) == (city.safe.ring.root.key_id,)
+
+    def test_riders_are_what_they_were(self, city: City) -> None:
+        """Photos, pictures and template versions stay, and look-alikes are still found."""
+        ana = city.enroll(1)
+        before = city.office.dossier(ana)
+
+        city.seal_all()
+        rekey.finish(city.engine, city.safe, city.keys)
+
+        after = city.office.dossier(ana)
+        assert before.template is not None
+        assert after.template is not None
+        assert after.template.version == before.template.version
+        assert after.template.transform_id == city.safe.ring.rotation.transform_id
+        assert after.photos[0].embedding.tolist() == before.photos[0].embedding.tolist()
+        assert after.photos[0].original == before.photos[0].original
+        twin = direction(9, near=city.faces[ana], cosine=0.8)
+        other = city.office.sign_up("Twin", *FACE_CONSENTS)
+        city.office.photo(other, twin)
+        assert [pair.score for pair in city.office.dossier(other).alike] == [
+            pytest.approx(0.8, abs=1e-3)
+        ]
+
+    def test_indexes_read_the_master_gallery_anew(self, city: City) -> None:
+        """Turned templates come once more in the feed, each with a revision of its own."""
+        ana, ben = city.enroll(1), city.enroll(2)
+        gallery = master.PostgresMasterGallery(city.engine, city.safe)
+        read = gallery.head()
+
+        city.seal_all()
+
+        lines = gallery.changes_since(read, 10).lines
+        assert {line.rider_ref for line in lines} == {ana, ben}
+        assert len({line.rev for line in lines}) == 2
+        assert gallery.head() == max(line.rev for line in lines)
+        for line in lines:
+            assert line.template is not None
+            plain = city.safe.turn(line.template.vector, source=line.transform_id, target=PLAIN)
+            assert float(plain @ city.faces[line.rider_ref]) > 0.999
+
+    def test_a_withdrawal_meanwhile_stays_withdrawn(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who leaves a view while its new records are being prepared does not come back."""
+        from cloud_sync.adapters import turn_view
+
+        ana, ben = city.enroll(1), city.enroll(2)
+        real = turn_view._turned
+        changed: list[bool] = []
+
+        def meanwhile(*arguments: object) -> object:
+            if not changed:
+                changed.append(True)
+                city.views.publish([BELL], [DropTemplate(ana)])
+                fresh = city.office.dossier(ben).template
+                assert fresh is not None
+                city.views.publish([BELL], [put(replace(fresh, version=2))])
+            return real(*arguments)  # type: ignore[arg-type]
+
+        rekey.begin(city.engine, city.safe, city.keys)
+        monkeypatch.setattr(turn_view, "_turned", meanwhile)
+        turns = rekey.turned_by(city.safe.ring, is_plain_turned=False)
+        turn_view.turn_view(city.engine, city.safe, BELL, epoch=uuid4(), turns=turns)
+
+        held = _templates(city.views.whole(BELL).changes)
+        assert {ref: version for ref, version, _ in held} == {ben: 2}
+        assert Edge(city, BELL).score(ben, city.faces[ben]) > 0.999
+        assert len(_templates(city.views.whole(DRUM).changes)) == 2  # control: it had two
+
+    def test_plain_templates_stay_plain_unless_asked(self, engine: sa.Engine) -> None:
+        """A city that turned nothing is sealed anew; with the wish for it, turned as well."""
+        city = City(engine, is_turned=False)
+        ana = city.enroll(1)
+
+        city.seal_all()
+        assert {each for _, _, each in _templates(city.views.whole(BELL).changes)} == {PLAIN}
+        assert rekey.finish(engine, city.safe, city.keys).is_done
+
+        city.seal_all(is_plain_turned=True)
+        turned = {each for _, _, each in _templates(city.views.whole(BELL).changes)}
+        assert turned == {city.safe.ring.rotation.transform_id}
+        assert Edge(city, BELL).score(ana, city.faces[ana]) > 0.999
+
+
+def _templates(changes: tuple[Change, ...]) -> list[tuple[UUID, int, str]]:
+    found = [each.template for each in changes if isinstance(each, PutTemplate)]
+    return [(each.rider_ref, each.version, each.transform_id) for each in found]
+
+
+class TestFinish:
+    """The end of the old keys."""
+
+    def test_one_record_keeps_the_old_keys(self, city: City) -> None:
+        """As long as a single record of any package needs them, the old keys stay."""
+        city.enroll(1)
+        columns = [column for column, _ in city.standing().left]
+        assert len(columns) == 5
+        old = {column: city.record(column) for column in columns}
+        city.seal_all()
+
+        for column in columns:
+            new = city.record(column)
+            city.put(column, old[column])
+            found = rekey.finish(city.engine, city.safe, city.keys)
+            assert {name for name, count in found.left if count} == {column}
+            assert not city.keys.ring().is_settled
+            city.put(column, new)
+        assert rekey.finish(city.engine, city.safe, city.keys).is_done
+        assert city.keys.ring().is_settled
+
+    def test_without_a_rekey_nothing_is_destroyed(self, city: City) -> None:
+        """Control: finishing what was never begun leaves the keys and every record as they are."""
+        ana = city.enroll(1)
+
+        assert rekey.finish(city.engine, city.safe, city.keys).is_done
+
+        assert Edge(city, BELL).score(ana, city.faces[ana]) > 0.999
+
+    def test_keys_that_are_gone_stop_the_start(self, city: City) -> None:
+        """A backup from before the re-key needs keys that are destroyed: no process serves it."""
+        city.enroll(1)
+        old = city.safe.ring.root.key_id
+        city.seal_all()
+        rekey.finish(city.engine, city.safe, city.keys)
+        cloud_sealing.prepare(city.engine, city.safe)  # control: it starts without the backup
+        with city.engine.begin() as connection:
+            restored = sa.text("INSERT INTO cloud_sync.key_use (key_id) VALUES (:old)")
+            connection.execute(restored, {"old": old})
+
+        with pytest.raises(KeysFailed, match=old):
+            cloud_sealing.prepare(city.engine, city.safe)
