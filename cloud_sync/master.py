@@ -34,7 +34,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PutMaster:
-    """Keep this template, in the place of an older one of its space.
+    """Keep this template, in the place of an older one of its model.
 
     The rider's standing stays: a new template never makes a rider active. One of an older version,
     or of a rider who is gone, came late and changes nothing.
@@ -156,7 +156,7 @@ def is_late(before: Held, version: int) -> bool:
     A version that was erased never comes back; the very one that is held changes nothing either.
 
     Args:
-        before: What is held in its space.
+        before: What is held of its model.
         version: Of the template that comes.
     """
     return version <= before.version

@@ -269,13 +269,13 @@ def _put(
     standings: dict[UUID, Standing],
     safe: Safe,
 ) -> set[UUID]:
-    """Keep templates that do not come late; of several about one rider and space the last."""
-    latest: dict[tuple[UUID, str, str], Template] = {}
+    """Keep templates that do not come late; of several about one rider and model the last."""
+    latest: dict[tuple[UUID, str], Template] = {}
     for each in arriving:
-        key = (each.rider_ref, each.model_id, each.transform_id)
+        key = (each.rider_ref, each.model_id)
         if key not in latest or latest[key].version < each.version:
             latest[key] = each
-    held = _held(connection, {ref for ref, _, _ in latest})
+    held = _held(connection, {ref for ref, _ in latest})
     new = [
         each for key, each in latest.items() if not is_late(held.get(key, Held(0)), each.version)
     ]
@@ -296,27 +296,23 @@ def _put(
         for each, rev in zip(new, _revs(connection, len(new)), strict=True)
     ]
     insert = pg.insert(MASTER_TEMPLATE)
-    replaced = {name: insert.excluded[name] for name in ("version", "body", "is_active", "rev")}
+    replaced = {
+        name: insert.excluded[name]
+        for name in ("transform_id", "version", "body", "is_active", "rev")
+    }
     connection.execute(
-        insert.on_conflict_do_update(
-            index_elements=["rider_ref", "model_id", "transform_id"], set_=replaced
-        ),
+        insert.on_conflict_do_update(index_elements=["rider_ref", "model_id"], set_=replaced),
         rows,
     )
     return {each.rider_ref for each in new}
 
 
-def _held(
-    connection: sa.Connection, rider_refs: Iterable[UUID]
-) -> dict[tuple[UUID, str, str], Held]:
+def _held(connection: sa.Connection, rider_refs: Iterable[UUID]) -> dict[tuple[UUID, str], Held]:
     table = MASTER_TEMPLATE.c
-    query = sa.select(table.rider_ref, table.model_id, table.transform_id, table.version).where(
+    query = sa.select(table.rider_ref, table.model_id, table.version).where(
         table.rider_ref == sa.any_(sa.cast(list(rider_refs), pg.ARRAY(sa.Uuid)))
     )
-    return {
-        (row.rider_ref, row.model_id, row.transform_id): Held(row.version)
-        for row in connection.execute(query)
-    }
+    return {(row.rider_ref, row.model_id): Held(row.version) for row in connection.execute(query)}
 
 
 def _stand(
@@ -330,20 +326,16 @@ def _stand(
         .values(standing=standing.value, since=now)
     )
     mine = MASTER_TEMPLATE.c.rider_ref == rider_ref
-    query = sa.select(MASTER_TEMPLATE.c.model_id, MASTER_TEMPLATE.c.transform_id).where(mine)
-    spaces = connection.execute(query.order_by("model_id", "transform_id")).all()
+    query = sa.select(MASTER_TEMPLATE.c.model_id).where(mine).order_by("model_id")
+    models = connection.execute(query).scalars().all()
     values: dict[str, Any] = {"is_active": standing is Standing.ACTIVE}
     if isinstance(change, Erase | Withdraw):
         values["body"] = _ERASED
-    revs = _revs(connection, len(spaces)) if spaces else ()
-    for (model_id, transform_id), rev in zip(spaces, revs, strict=True):
+    revs = _revs(connection, len(models)) if models else ()
+    for model_id, rev in zip(models, revs, strict=True):
         connection.execute(
             sa.update(MASTER_TEMPLATE)
-            .where(
-                mine,
-                MASTER_TEMPLATE.c.model_id == model_id,
-                MASTER_TEMPLATE.c.transform_id == transform_id,
-            )
+            .where(mine, MASTER_TEMPLATE.c.model_id == model_id)
             .values(rev=rev, **values)
         )
 

@@ -34,7 +34,7 @@ class MemoryMasterGallery:
         self._dimension = dimension
         self._rev = 0
         self._riders: dict[UUID, Standing] = {}
-        self._lines: dict[tuple[UUID, str, str], MasterLine] = {}
+        self._lines: dict[tuple[UUID, str], MasterLine] = {}
 
     def apply(self, changes: Sequence[MasterChange], now: datetime) -> None:
         """Make changes in their order, all or none."""
@@ -72,11 +72,16 @@ class MemoryMasterGallery:
     def _apply(self, change: MasterChange, standing: Standing) -> None:
         match change:
             case PutMaster(template):
-                key = (template.rider_ref, template.model_id, template.transform_id)
+                key = (template.rider_ref, template.model_id)
                 known = self._lines.get(key)
                 if not is_late(Held(known.version if known else 0), template.version):
                     self._lines[key] = MasterLine(
-                        self._next(), *key, template.version, standing is Standing.ACTIVE, template
+                        self._next(),
+                        *key,
+                        template.transform_id,
+                        template.version,
+                        standing is Standing.ACTIVE,
+                        template,
                     )
             case Activate(ref):
                 if standing is not Standing.ACTIVE:

@@ -10,7 +10,7 @@ Nothing remembers how far it is but the records themselves, so it can be cut any
 again. Nobody enrolls anew.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -159,7 +159,6 @@ def _standing(connection: sa.Connection, safe: Safe) -> Standing:
 
 def _seal_master(engine: sa.Engine, safe: Safe, turns: frozenset[str]) -> int:
     column = replace(MASTER_RECORDS, turns=turns)
-    _drop_outdated(engine, safe.ring, turns)
     done, after = 0, None
     while True:
         with engine.begin() as connection:
@@ -167,47 +166,23 @@ def _seal_master(engine: sa.Engine, safe: Safe, turns: frozenset[str]) -> int:
             # The head before the templates, as every writer has it.
             head = connection.execute(sa.select(MASTER_HEAD.c.rev).with_for_update()).scalar_one()
             batch = reseal(connection, safe, column, after=after, limit=BATCH)
-            _renumber(connection, safe.ring, [row["rider_ref"] for row in batch.turned], head)
+            _renumber(connection, batch.turned, head)
         if batch.last is None:
             return done
         done, after = done + batch.done, batch.last
 
 
-def _drop_outdated(engine: sa.Engine, ring: KeyRing, turns: frozenset[str]) -> None:
-    """Forget templates of riders who have one of the same model in the new rotation already."""
-    new = MASTER_TEMPLATE.alias("new")
-    outdated = (
-        sa.delete(MASTER_TEMPLATE)
-        .where(MASTER_TEMPLATE.c.transform_id.in_(sorted(turns)))
-        .where(new.c.rider_ref == MASTER_TEMPLATE.c.rider_ref)
-        .where(new.c.model_id == MASTER_TEMPLATE.c.model_id)
-        .where(new.c.transform_id == ring.rotation.transform_id)
-    )
-    with engine.begin() as connection:
-        connection.execute(outdated)
-
-
-def _renumber(connection: sa.Connection, ring: KeyRing, riders: list[UUID], head: int) -> None:
+def _renumber(connection: sa.Connection, turned: Sequence[sa.RowMapping], head: int) -> None:
     """Give turned templates new revisions, so that indexes read them anew."""
-    if not riders:
+    if not turned:
         return
-    mine = MASTER_TEMPLATE.c.rider_ref.in_(riders) & (
-        MASTER_TEMPLATE.c.transform_id == ring.rotation.transform_id
-    )
-    key = (MASTER_TEMPLATE.c.rider_ref, MASTER_TEMPLATE.c.model_id)
-    query = sa.select(*key).where(mine).order_by(*key)
     rows = [
-        {"who": row.rider_ref, "model": row.model_id, "new_rev": rev}
-        for rev, row in enumerate(connection.execute(query).all(), head + 1)
+        {"who": row["rider_ref"], "model": row["model_id"], "new_rev": rev}
+        for rev, row in enumerate(turned, head + 1)
     ]
-    update = (
-        sa.update(MASTER_TEMPLATE)
-        .where(
-            key[0] == sa.bindparam("who"),
-            key[1] == sa.bindparam("model"),
-            MASTER_TEMPLATE.c.transform_id == ring.rotation.transform_id,
-        )
-        .values(rev=sa.bindparam("new_rev"))
+    mine = (MASTER_TEMPLATE.c.rider_ref == sa.bindparam("who")) & (
+        MASTER_TEMPLATE.c.model_id == sa.bindparam("model")
     )
+    update = sa.update(MASTER_TEMPLATE).where(mine).values(rev=sa.bindparam("new_rev"))
     connection.execute(update, rows)
     connection.execute(sa.update(MASTER_HEAD).values(rev=head + len(rows)))

@@ -162,7 +162,7 @@ MASTER_TEMPLATE = sa.Table(
     METADATA,
     sa.Column("rider_ref", sa.Uuid, primary_key=True),
     sa.Column("model_id", sa.Text, primary_key=True),
-    sa.Column("transform_id", sa.Text, primary_key=True),
+    sa.Column("transform_id", sa.Text, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("is_active", sa.Boolean, nullable=False),
