@@ -83,21 +83,34 @@ def _cloud(postgres_url: str) -> Iterator[sa.Engine]:
     admin.dispose()
     engine = database.connect(postgres_url.replace("/postgres?", "/cloud?"))
     database.migrate(engine, "cloud_sync", CLOUD_VERSIONS)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE SCHEMA fresh"))
+        for name in _tables(connection):
+            made = f"CREATE TABLE fresh.{name} AS TABLE cloud_sync.{name}"
+            connection.execute(sa.text(made))
     yield engine
     engine.dispose()
 
 
+def _tables(connection: sa.Connection) -> list[str]:
+    query = "SELECT tablename FROM pg_tables WHERE schemaname = 'cloud_sync'"
+    found = connection.execute(sa.text(query)).scalars()
+    return sorted(name for name in found if name != "alembic_version")
+
+
 @pytest.fixture
 def cloud(_cloud: sa.Engine) -> sa.Engine:
-    """Give an engine on an emptied schema `cloud_sync`: 30 ms, where a new database takes 600."""
+    """Give an engine on a schema `cloud_sync` as after its migrations, without making it anew."""
     with _cloud.begin() as connection:
-        tables = connection.execute(
-            sa.text("SELECT tablename FROM pg_tables WHERE schemaname = 'cloud_sync'")
-        ).scalars()
-        names = [f"cloud_sync.{name}" for name in tables if name != "alembic_version"]
-        connection.execute(sa.text(f"TRUNCATE {', '.join(names)}"))
-        for head in ("tap_head", "master_head", "claim_cursor"):
-            connection.execute(sa.text(f"INSERT INTO cloud_sync.{head} VALUES (1, 0)"))
+        tables = _tables(connection)
+        again = [f"DELETE FROM cloud_sync.{name};" for name in tables]
+        again += [
+            f"INSERT INTO cloud_sync.{name} OVERRIDING SYSTEM VALUE SELECT * FROM fresh.{name};"
+            for name in tables
+        ]
+        # Foreign keys are the same afterwards; meanwhile the order does not matter.
+        line = "SET LOCAL session_replication_role = replica; " + " ".join(again)
+        connection.exec_driver_sql(line)
     return _cloud
 
 
