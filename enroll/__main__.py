@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -18,11 +17,12 @@ import sqlalchemy as sa
 from cloud_sync.adapters import postgres as cloud
 from cloud_sync.adapters import sealing as cloud_sealing
 from cloud_sync.adapters.key_folder import FolderKeyStore
-from cloud_sync.adapters.publish import publish, stations
+from cloud_sync.adapters.membership import Membership
 from cloud_sync.key_store import KeysFailed
 from cloud_sync.safe import Safe
+from cloud_sync.sourcing import Sourcing
 from enroll.adapters import sealing
-from enroll.adapters.postgres import VERSIONS, PostgresRiderStore, Views
+from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
 from enroll.code import CodeConfig, make_key
 from enroll.enrollment import Enrollment, EnrollmentConfig
 from enroll.lookalike import LookalikeConfig
@@ -30,9 +30,12 @@ from enroll.photo import Assessor, PhotoConfig
 from enroll.store import RiderStore, StoreFailed
 from enroll.welcome import issuer_key, welcome_stations
 from fare.adapters import database
+from fare.city import shipped
 from fare.log import say, start_logging
 
 _LOG = logging.getLogger("enroll")
+CITY = "xian"
+"""The city shipped in `fare/data` whose stations and time zone hold by default."""
 _WELCOME_S = 1.0  # how soon a station that joins gets its keys and templates
 
 
@@ -62,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="the rider app and its API")
     serve.add_argument("--listen", default="127.0.0.1:8080", help="host:port")
     serve.add_argument("--pack", default="open", help="pack of models, as the gates use it")
-    serve.add_argument("--city", default="xian", help="a city shipped in fare/data, for names")
+    serve.add_argument("--city", default=CITY, help="a city shipped in fare/data")
     serve.add_argument(
         "--accept-noncommercial", action="store_true", help="accept a pack's licence as it is"
     )
@@ -81,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     clear = commands.add_parser("clear", help="let both faces of a look-alike pair work")
     clear.add_argument("one", type=UUID)
     clear.add_argument("other", type=UUID)
+    clear.add_argument("--city", default=CITY, help="a city shipped in fare/data")
     clear.set_defaults(command=_clear)
     return parser
 
@@ -99,7 +103,7 @@ def _safe() -> Safe:
     return Safe(FolderKeyStore(folder, entropy=os.urandom), entropy=os.urandom)
 
 
-def _prepare(engine: sa.Engine) -> Enrollment:
+def _prepare(engine: sa.Engine, city_name: str = CITY) -> Enrollment:
     """Migrate what enrollment reads and writes, whoever starts first, and build the use cases."""
     from fare.adapters.postgres import VERSIONS as FARE_VERSIONS
 
@@ -111,7 +115,12 @@ def _prepare(engine: sa.Engine) -> Enrollment:
     sealed = sealing.prepare(engine, safe)
     if sealed:
         say(_LOG, "records_sealed", count=sealed)
-    store = PostgresRiderStore(engine, Views(stations, partial(publish, safe=safe)), safe)
+    city = shipped(city_name)
+    membership = Membership(Sourcing(city.network, city.tariff.timezone), safe)
+    store = PostgresRiderStore(engine, membership)
+    carried = store.carry_over(_now())
+    if carried:
+        say(_LOG, "riders_carried_over", count=carried)
     return Enrollment(store, EnrollmentConfig(), LookalikeConfig())
 
 
@@ -142,7 +151,9 @@ def _lookalikes(_: argparse.Namespace) -> int:
 
 def _clear(arguments: argparse.Namespace) -> int:
     with _database() as engine:
-        cleared = _prepare(engine).clear_pair(arguments.one, arguments.other, now=_now())
+        cleared = _prepare(engine, arguments.city).clear_pair(
+            arguments.one, arguments.other, now=_now()
+        )
     if cleared is None:
         print("There is no such pair.", file=sys.stderr)
         return 1
@@ -173,10 +184,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     from fare.adapters import serving
     from fare.adapters.postgres import PostgresStore
     from fare.adapters.statements import PostgresStatements
-    from fare.city import shipped
 
     with _database() as engine:
-        enrollment = _prepare(engine)
+        enrollment = _prepare(engine, arguments.city)
         network = shipped(arguments.city).network
         names = {each.station_id: each.name for each in network.stations.values()}
         desk = Desk(
@@ -208,7 +218,7 @@ def _greet(store: RiderStore, ended: threading.Event) -> None:
     """Fill stations as they join."""
     while not ended.wait(_WELCOME_S):
         try:
-            joined = welcome_stations(store)
+            joined = welcome_stations(store, _now())
         except StoreFailed as error:
             say(_LOG, "store_failed", level=logging.ERROR, doing="welcome", error=str(error))
             continue

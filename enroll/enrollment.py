@@ -1,16 +1,18 @@
 """The use cases of a rider: sign up, choose, add photos, pause, withdraw.
 
-Each changes the dossier in one unit, and at its end the stations are told what is due; a use case
-never decides by itself what the stations hold (see `stationing`). This file does not know about
-pixels, HTTP or SQL.
+Each changes the dossier in one unit, and at its end the master gallery is told what is due; a use
+case never decides by itself whether stations may hold a face (see `stationing`). This file does not
+know about pixels, HTTP or SQL.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from cloud_sync.claim_store import HOMES_MAX
+from cloud_sync.master import Withdraw
 from edge_gate.face import Embedding
 from enroll.consent import TEXTS, ConsentRecord, Purpose, standing
 from enroll.lookalike import LookalikeConfig, LookalikePair, Verdict, pairs
@@ -18,7 +20,7 @@ from enroll.photo import Accepted
 from enroll.refusal import Refused
 from enroll.rider import NotPossible, Rider, RiderEvent, RiderState, step
 from enroll.stationing import allowed, due, wanted
-from enroll.store import Dossier, Erasure, RiderStore, Unit
+from enroll.store import CheckIn, Dossier, Erasure, RiderStore, Unit
 from enroll.template import MasterTemplate, Photo, fuse
 
 
@@ -37,6 +39,12 @@ class Decline(StrEnum):
     """As many photos as are kept; delete one first."""
     UNKNOWN_PHOTO = "unknown_photo"
     """The rider has no such photo."""
+    HOMES_FULL = "homes_full"
+    """More home stations than a rider may have."""
+    FACE_OFF = "face_off"
+    """The face is not on, so no station can expect it."""
+    UNKNOWN_STATION = "unknown_station"
+    """No station of that name knows faces."""
 
 
 DECLINE_MESSAGES = {
@@ -46,6 +54,9 @@ DECLINE_MESSAGES = {
     Decline.GUARDIAN_MISSING: "Under 14 this needs the consent of a parent or guardian.",
     Decline.PHOTOS_FULL: "You have as many photos as we use. Delete one to add another.",
     Decline.UNKNOWN_PHOTO: "There is no such photo.",
+    Decline.HOMES_FULL: "These are more stations than you can choose. Leave one out.",
+    Decline.FACE_OFF: "Your face is not on, so the station could not know it. Use your ride code.",
+    Decline.UNKNOWN_STATION: "We know no such station.",
 }
 """What the rider reads."""
 
@@ -66,6 +77,13 @@ class EnrollmentConfig:
     photos_advised: int = 3
     """How many the app asks for, 1 to `photos_max`; one is enough to begin. With 200 people
     one photo missed 3.4 %, two 0.9 % at FPIR 1 % (models/README.md)."""
+    homes_max: int = HOMES_MAX
+    """Most home stations of one rider, 1 to `HOMES_MAX`."""
+    check_in: timedelta = timedelta(minutes=30)
+    """How long a station expects a rider who checked in."""
+    code_life: timedelta = timedelta(seconds=125)
+    """For how long a gate may take a ride code after it was made: 120 seconds at most, and 5 for
+    its clock (`edge_gate.ride_code`). So long a withdrawn rider is on the deny list."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their ranges.
@@ -74,6 +92,8 @@ class EnrollmentConfig:
             ValueError: A value is out of range.
         """
         if not 1 <= self.photos_advised <= self.photos_max <= 20:
+            raise ValueError(f"out of range: {self}")
+        if not 1 <= self.homes_max <= HOMES_MAX:
             raise ValueError(f"out of range: {self}")
 
 
@@ -184,8 +204,8 @@ class Enrollment:
     def move(self, ref: UUID, event: RiderEvent, *, now: datetime) -> Dossier | Declined:
         """Pause, resume or withdraw.
 
-        A withdrawal deletes photos, measurements and template in the same unit that tells the
-        stations, and leaves an erasure record.
+        A withdrawal deletes photos, measurements and template in the same unit that drops the face
+        from the stations, and leaves an erasure record.
         """
         with self.store.begin() as unit:
             before = unit.read(ref)
@@ -197,7 +217,57 @@ class Enrollment:
             if after == before.rider:
                 return before
             unit.set_rider(after)
-            return _settle(unit, ref, now, event.value)
+            dossier = _settle(unit, ref, now, event.value)
+            if after.state is RiderState.WITHDRAWN:
+                unit.set_homes(ref, (), now)
+                unit.tell_master(Withdraw(ref, now + self.config.code_life), now)
+                dossier = _read(unit, ref)
+            return dossier
+
+    def choose_homes(
+        self, ref: UUID, station_ids: Sequence[str], *, now: datetime
+    ) -> Dossier | Declined:
+        """Replace the stations that a rider wants to be known at.
+
+        Args:
+            ref: The rider.
+            station_ids: In the rider's order; one that comes twice counts once.
+            now: Aware UTC.
+        """
+        wanted_homes = tuple(dict.fromkeys(station_ids))
+        with self.store.begin() as unit:
+            before = unit.read(ref)
+            if before is None:
+                return Declined(Decline.UNKNOWN_RIDER)
+            if before.rider.state is RiderState.WITHDRAWN:
+                return Declined(Decline.WITHDRAWN)
+            if len(wanted_homes) > self.config.homes_max:
+                return Declined(Decline.HOMES_FULL)
+            unit.set_homes(ref, wanted_homes, now)
+            return _read(unit, ref)
+
+    def check_in(self, ref: UUID, station_id: str, *, now: datetime) -> datetime | Declined:
+        """Have a station expect the rider; return until when it does.
+
+        Args:
+            ref: The rider.
+            station_id: Where the rider is going.
+            now: Aware UTC.
+        """
+        until = now + self.config.check_in
+        with self.store.begin() as unit:
+            dossier = unit.read(ref)
+            if dossier is None:
+                return Declined(Decline.UNKNOWN_RIDER)
+            if dossier.rider.state is RiderState.WITHDRAWN:
+                return Declined(Decline.WITHDRAWN)
+            if wanted(dossier) is None:
+                return Declined(Decline.FACE_OFF)
+            outcome = unit.check_in(ref, station_id, until, now)
+        if outcome is CheckIn.EXPECTED:
+            return until
+        off = outcome is CheckIn.NOT_ACTIVE
+        return Declined(Decline.FACE_OFF if off else Decline.UNKNOWN_STATION)
 
     def renew_key(self, ref: UUID, key_hash: bytes) -> Dossier | Declined:
         """Replace the access key, so that every browser with the old one is signed out."""
@@ -272,7 +342,7 @@ def _erase(unit: Unit, dossier: Dossier, now: datetime, cause: str) -> None:
     """Delete everything measured or seen of a face, and keep the proof."""
     ref = dossier.rider.ref
     unit.drop_photos(ref)
-    unit.drop_template(ref)
+    unit.drop_template(ref, now)
     freed = [pair.other if pair.one == ref else pair.one for pair in dossier.alike]
     unit.drop_pairs(ref)
     originals = sum(photo.original is not None for photo in dossier.photos)
@@ -283,7 +353,7 @@ def _erase(unit: Unit, dossier: Dossier, now: datetime, cause: str) -> None:
 
 
 def _settle(unit: Unit, ref: UUID, now: datetime, cause: str) -> Dossier:
-    """Delete what may no longer be kept and tell the stations what is due; return the result."""
+    """Delete what may no longer be kept, tell the master gallery what is due; return the result."""
     dossier = _read(unit, ref)
     may = allowed(dossier)
     if not may.store and (dossier.photos or dossier.template or dossier.unread):
@@ -293,7 +363,7 @@ def _settle(unit: Unit, ref: UUID, now: datetime, cause: str) -> Dossier:
     dossier = _read(unit, ref)
     change = due(dossier)
     if change is not None:
-        unit.tell_stations([change])
+        unit.tell_master(change, now)
         template = wanted(dossier)
         unit.set_stationed(ref, template.version if template else 0)
     return _read(unit, ref)

@@ -1,9 +1,10 @@
-"""What the stations must know of a rider, decided in one place from the whole dossier.
+"""Whether stations may hold a rider's face, decided in one place from the whole dossier.
 
-Every use case changes the dossier first and then asks here what to tell the stations.
+Every use case changes the dossier first and then asks here what to tell the master gallery.
 """
 
-from cloud_sync.gallery import DropTemplate, PutTemplate, Template
+from cloud_sync.gallery import Template
+from cloud_sync.master import Activate, Deactivate, PutMaster
 from enroll.consent import Permissions, permissions
 from enroll.lookalike import Verdict
 from enroll.rider import RiderState
@@ -24,24 +25,28 @@ def held_back(dossier: Dossier) -> bool:
 
 
 def wanted(dossier: Dossier) -> MasterTemplate | None:
-    """Return the template that the stations must hold, None for none."""
+    """Return the template that stations may hold, None for none."""
     face_on = dossier.rider.state is RiderState.ACTIVE and allowed(dossier).send
     return dossier.template if face_on and not held_back(dossier) else None
 
 
-def due(dossier: Dossier) -> PutTemplate | DropTemplate | None:
-    """Return the change that the stations have not been told yet, None if they are up to date."""
+def due(dossier: Dossier) -> Activate | Deactivate | None:
+    """Return what the master gallery has not been told yet, None if it is up to date.
+
+    Which stations then hold the face is for the prefilter to say; none of them while it is not
+    active.
+    """
     template = wanted(dossier)
     if template is None:
-        return DropTemplate(dossier.rider.ref) if dossier.stationed else None
+        return Deactivate(dossier.rider.ref) if dossier.stationed else None
     if template.version == dossier.stationed:
         return None
-    return put(template)
+    return Activate(dossier.rider.ref)
 
 
-def put(template: MasterTemplate) -> PutTemplate:
-    """Return the line of a station's view that carries a master template."""
-    return PutTemplate(
+def put(template: MasterTemplate) -> PutMaster:
+    """Return the change that brings a template into the master gallery."""
+    return PutMaster(
         Template(
             rider_ref=template.rider_ref,
             version=template.version,

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from cloud_sync.gallery import Change
+from cloud_sync.gallery import Change, PutKey
+from cloud_sync.master import Activate, Deactivate, Withdraw
 from enroll.consent import ConsentRecord
 from enroll.lookalike import LookalikePair, Match
 from enroll.rider import Rider
@@ -54,13 +56,26 @@ class Dossier:
     templates_made: int = 0
     """The highest template version ever given to this rider."""
     stationed: int = 0
-    """The template version that the stations were told last; 0 for none."""
+    """The template version that stations may hold now; 0 for none."""
+    homes: tuple[str, ...] = ()
+    """Station ids that the rider wants to be known at, in the rider's order."""
     alike: tuple[LookalikePair, ...] = ()
     """Pairs with other riders, whatever their verdict."""
     erasures: tuple[Erasure, ...] = ()
     """In the order in which they happened."""
     unread: int = 0
     """Photos and templates in store that do not open; an erasure takes them along."""
+
+
+class CheckIn(StrEnum):
+    """What became of a check-in."""
+
+    EXPECTED = "expected"
+    """The station knows the face, until the check-in ends."""
+    NOT_ACTIVE = "not_active"
+    """The face is off, so there is nothing that the station could know."""
+    NO_STATION = "no_station"
+    """There is no such station, or its gates know no faces of this rider's model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +136,11 @@ class Unit(Protocol):
         ...
 
     def put_template(self, template: MasterTemplate) -> None:
-        """Replace the rider's template and note its version as made."""
+        """Replace the rider's template, here and in the master gallery; note it as made."""
         ...
 
-    def drop_template(self, ref: UUID) -> None:
-        """Delete the rider's template; its version stays used."""
+    def drop_template(self, ref: UUID, now: datetime) -> None:
+        """Delete the rider's template, here and in the master gallery; its version stays used."""
         ...
 
     def nearest(self, template: MasterTemplate, score_min: float) -> tuple[Match, ...]:
@@ -144,12 +159,24 @@ class Unit(Protocol):
         """Keep the proof of a deletion."""
         ...
 
-    def tell_stations(self, changes: Sequence[Change]) -> None:
-        """Write changes into the views of all stations."""
+    def tell_master(self, change: Activate | Deactivate | Withdraw, now: datetime) -> None:
+        """Change a rider's standing in the master gallery; the views follow with the unit."""
         ...
 
     def set_stationed(self, ref: UUID, version: int) -> None:
-        """Note which version the stations were told; 0 for none."""
+        """Note which version stations may hold; 0 for none."""
+        ...
+
+    def set_homes(self, ref: UUID, station_ids: Sequence[str], now: datetime) -> None:
+        """Replace the rider's home stations; views follow at their next reconcile."""
+        ...
+
+    def check_in(self, ref: UUID, station_id: str, until: datetime, now: datetime) -> CheckIn:
+        """Have a station expect the rider from now on; nothing else may be in the unit."""
+        ...
+
+    def tell_stations(self, changes: Sequence[Change]) -> None:
+        """Write changes that concern no rider into the views of all stations."""
         ...
 
     def issuer_keys(self) -> tuple[IssuerSecret, ...]:
@@ -164,12 +191,12 @@ class Unit(Protocol):
         """Return stations that exist but were never filled, sorted."""
         ...
 
-    def stationed(self) -> tuple[MasterTemplate, ...]:
-        """Return all templates that the stations hold now."""
-        ...
+    def fill_station(self, station_id: str, keys: Sequence[PutKey], now: datetime) -> None:
+        """Write keys, and whoever may come, into a new view, and note it as filled.
 
-    def fill_station(self, station_id: str, changes: Sequence[Change]) -> None:
-        """Write changes into the view of one station and note it as filled."""
+        Of a large city the best candidates come now and the others with the next reconcile. Once a
+        unit.
+        """
         ...
 
 

@@ -1,27 +1,29 @@
 """What stations get besides changes: the issuer's key, and everything when they join."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from cloud_sync.gallery import PutKey
 from enroll.code import published
-from enroll.stationing import put
 from enroll.store import IssuerSecret, RiderStore
 
 
-def welcome_stations(store: RiderStore) -> tuple[str, ...]:
-    """Fill stations that joined since the last call with keys and templates; return them.
+def welcome_stations(store: RiderStore, now: datetime) -> tuple[str, ...]:
+    """Fill stations that joined since the last call with keys and faces; return them.
+
+    Each in a unit of its own: filling one holds up who checks in there, and only there.
 
     Args:
         store: The riders.
+        now: Aware UTC.
     """
     with store.begin() as unit:
-        stations = unit.new_stations()
-        if stations:
+        joined = unit.new_stations()
+    for station in joined:
+        with store.begin() as unit:
             keys = [PutKey(published(key)) for key in unit.issuer_keys()]
-            faces = [put(template) for template in unit.stationed()]
-            for station in stations:
-                unit.fill_station(station, [*keys, *faces])
-        return stations
+            unit.fill_station(station, keys, now)
+    return joined
 
 
 def issuer_key(store: RiderStore, make: Callable[[], IssuerSecret]) -> IssuerSecret:

@@ -29,6 +29,11 @@ SMALL = Budget(first=2, first_max=4, second=3, spare_max=0)
 ROOMY = Budget()
 
 
+def small_city() -> Membership:
+    """Return who is in which view of a city that fits: everybody, everywhere."""
+    return Membership(SOURCING, SAFE)
+
+
 @dataclass
 class City:
     """Three stations, and what an operator does with them."""

@@ -1,9 +1,10 @@
 """Views follow the master gallery and urgent claims in the same transaction.
 
-Locks are taken in one order by everybody, so that nobody waits in a circle: stations by name
-(advisory, by whoever puts somebody for a claim), riders by reference, the head of the master feed,
-views by station. Whoever puts a rider into a view shares the lock on the rider and finds it active:
-a withdrawal waits for that put and then sees it, or comes first and stops it.
+Locks are taken in one order by everybody, so that nobody waits in a circle: the keys (shared, see
+`at_rest`), stations by name (advisory, by whoever puts somebody for a claim), riders by reference,
+the head of the master feed, views by station. Whoever puts a rider into a view shares the lock on
+the rider and finds it active: a withdrawal waits for that put and then sees it, or comes first and
+stops it.
 """
 
 from collections import defaultdict
@@ -102,6 +103,7 @@ class Membership:
         """
         if not changes:
             return
+        hold_keys(connection)
         master.apply(connection, changes, now, safe=self.safe, dimension=self.dimension)
         gone = [change.rider_ref for change in changes if isinstance(change, Withdraw)]
         erased = [change.rider_ref for change in changes if isinstance(change, Erase)]
@@ -128,7 +130,7 @@ class Membership:
             denial = Denial(each.rider_ref, DenialReason.WITHDRAWN, now, each.denied_until)
             self.publish(connection, sorted(everywhere), [PutDenial(denial)])
         for ref, tiers in places.items():
-            self._put(connection, ref, tiers, models)
+            self._put(connection, ref, tiers, models, held[ref])
 
     def claim_now(  # who, where, why and until when, as one call
         self,
@@ -183,12 +185,11 @@ class Membership:
         self, connection: sa.Connection, station_id: str, rider_ref: UUID
     ) -> ClaimOutcome:
         models = lock_views(connection, [station_id])
-        held = held_by(connection, [rider_ref])[rider_ref].get(station_id)
-        if held is not None and held.tier == FIRST:
+        held = held_by(connection, [rider_ref])[rider_ref]
+        if station_id in held and held[station_id].tier == FIRST:
             return ClaimOutcome.HELD
-        if not self._put(connection, rider_ref, {station_id: FIRST}, models):
-            return ClaimOutcome.NO_TEMPLATE
-        return ClaimOutcome.PUT
+        put = self._put(connection, rider_ref, {station_id: FIRST}, models, held)
+        return ClaimOutcome.PUT if put else ClaimOutcome.NO_TEMPLATE
 
     def _put(
         self,
@@ -196,15 +197,18 @@ class Membership:
         rider_ref: UUID,
         tiers: Mapping[str, int],
         models: Mapping[str, str],
+        held: Mapping[str, Holding],
     ) -> bool:
-        """Put one active rider into locked views; return whether there was a template to put."""
+        """Put one active rider into locked views where something changes; return whether it did."""
         template_of: dict[str, Template] = {}
         for model_id in sorted({models[station] for station in tiers}):
-            for template in master.templates(connection, [rider_ref], model_id, safe=self.safe):
-                template_of[model_id] = template
+            found = master.templates(connection, [rider_ref], model_id, safe=self.safe)
+            if found:
+                template_of[model_id] = found[0]
         groups: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
         for station, tier in tiers.items():
-            if models[station] in template_of:
+            template = template_of.get(models[station])
+            if template is not None and held.get(station) != Holding(tier, template.version):
                 groups[tier, models[station]].append(station)
         for (tier, model_id), where in sorted(groups.items()):
             put = PutTemplate(replace(template_of[model_id], tier=tier))
@@ -254,6 +258,7 @@ def hold_stations(connection: sa.Connection, station_ids: Iterable[str]) -> None
         connection: With a transaction begun that holds no other lock yet.
         station_ids: Where.
     """
+    hold_keys(connection)
     for station in sorted(set(station_ids)):
         lock = sa.func.pg_advisory_xact_lock(_STATION_LOCK, sa.func.hashtext(station))
         connection.execute(sa.select(lock))
@@ -266,7 +271,6 @@ def lock_views(connection: sa.Connection, station_ids: Iterable[str]) -> Mapping
         connection: With a transaction begun that has taken all its locks on riders.
         station_ids: Where.
     """
-    hold_keys(connection)  # before views: whoever ends a key has all writers wait before it reads
     query = (
         sa.select(VIEW.c.station_id, VIEW.c.model_id)
         .where(VIEW.c.station_id.in_(sorted(set(station_ids))))

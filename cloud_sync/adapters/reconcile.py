@@ -142,19 +142,6 @@ class Reconciler:
             _note(connection, station_id, known, done, dropped, now)
         return Reconciled(station_id, done, dropped, left)
 
-    def fill(self, connection: sa.Connection, station_id: str, now: datetime) -> None:
-        """Put the best riders into a new station's view, as many as one batch holds.
-
-        Args:
-            connection: With a transaction begun that holds no lock on riders or views.
-            station_id: The station; it must have a view.
-            now: Aware UTC.
-        """
-        hold_stations(connection, [station_id])
-        known = find(connection, self.membership, station_id, now)
-        wanted = dict(islice(known.ranking.desired.items(), self.membership.budget.first))
-        self._put_in(connection, station_id, wanted)
-
     def _drop(self, station_id: str, riders: Sequence[UUID], known: Known, now: datetime) -> int:
         with self.engine.begin() as connection:
             hold_stations(connection, [station_id])
@@ -174,21 +161,7 @@ class Reconciler:
             ]
             grown = self._grown(connection, station_id, lower, known, now)
             staying = {ref: tier for ref, tier in tiers.items() if ref not in grown}
-            return self._put_in(connection, station_id, staying)
-
-    def _put_in(self, connection: sa.Connection, station_id: str, tiers: Mapping[UUID, int]) -> int:
-        """Put those who are still active; the lock on them is shared until the commit."""
-        active = master.shared(connection, tiers)
-        models = lock_views(connection, [station_id])
-        model_id = models[station_id] or _newest_model(connection)
-        puts = [
-            PutTemplate(replace(template, tier=tiers[template.rider_ref]))
-            for template in master.templates(
-                connection, active, model_id, safe=self.membership.safe
-            )
-        ]
-        self.membership.publish(connection, [station_id], puts)
-        return len(puts)
+            return _put_in(connection, self.membership, station_id, staying)
 
     def _grown(
         self,
@@ -207,6 +180,36 @@ class Reconciler:
             if {claim.source for claim in own}
             - {claim.source for claim in known.claims.get(ref, ())}
         )
+
+
+def fill(connection: sa.Connection, membership: Membership, station_id: str, now: datetime) -> None:
+    """Put the best riders into a new station's view, as many as its first tier holds as a rule.
+
+    Args:
+        connection: With a transaction begun that holds no lock on riders or views.
+        membership: Sources and budget.
+        station_id: The station; it must have a view.
+        now: Aware UTC.
+    """
+    hold_stations(connection, [station_id])
+    known = find(connection, membership, station_id, now)
+    wanted = dict(islice(known.ranking.desired.items(), membership.budget.first))
+    _put_in(connection, membership, station_id, wanted)
+
+
+def _put_in(
+    connection: sa.Connection, membership: Membership, station_id: str, tiers: Mapping[UUID, int]
+) -> int:
+    """Put those who are still active; the lock on them is shared until the commit."""
+    active = master.shared(connection, tiers)
+    models = lock_views(connection, [station_id])
+    model_id = models[station_id] or _newest_model(connection)
+    puts = [
+        PutTemplate(replace(template, tier=tiers[template.rider_ref]))
+        for template in master.templates(connection, active, model_id, safe=membership.safe)
+    ]
+    membership.publish(connection, [station_id], puts)
+    return len(puts)
 
 
 def find(

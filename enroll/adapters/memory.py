@@ -4,13 +4,33 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from uuid import UUID
 
-from cloud_sync.gallery import Change
+from cloud_sync.gallery import (
+    Change,
+    Denial,
+    DenialReason,
+    DropTemplate,
+    PutDenial,
+    PutKey,
+    PutTemplate,
+    Template,
+)
+from cloud_sync.master import (
+    Activate,
+    Deactivate,
+    Erase,
+    MasterChange,
+    PutMaster,
+    Withdraw,
+    rider_of,
+)
 from enroll.consent import ConsentRecord
 from enroll.lookalike import LookalikePair, Match, Verdict
 from enroll.rider import Rider
-from enroll.store import Dossier, Erasure, IssuerSecret, StoreFailed
+from enroll.stationing import put
+from enroll.store import CheckIn, Dossier, Erasure, IssuerSecret, StoreFailed
 from enroll.template import MasterTemplate, Photo
 
 
@@ -22,6 +42,10 @@ class _State:
     stations: tuple[str, ...] = ()
     filled: frozenset[str] = frozenset()
     views: dict[str, tuple[Change, ...]] = field(default_factory=dict)
+    faces: dict[UUID, Template] = field(default_factory=dict)
+    """The master gallery."""
+    active: frozenset[UUID] = frozenset()
+    checked_in: dict[tuple[str, UUID], datetime] = field(default_factory=dict)
 
     def copy(self) -> "_State":
         return _State(
@@ -31,6 +55,9 @@ class _State:
             self.stations,
             self.filled,
             dict(self.views),
+            dict(self.faces),
+            self.active,
+            dict(self.checked_in),
         )
 
     def read(self, ref: UUID) -> Dossier | None:
@@ -73,6 +100,7 @@ class MemoryRiderStore:
         with self._lock:
             unit = MemoryUnit(self._state.copy())
             yield unit
+            unit.finish()
             self._state = unit.state
 
 
@@ -81,6 +109,42 @@ class MemoryUnit:
 
     def __init__(self, state: _State) -> None:
         self.state = state
+        self.pending: list[MasterChange] = []
+        self._now = datetime.min.replace(tzinfo=UTC)
+
+    def finish(self) -> None:
+        """Have the stations follow the master gallery: a city in memory always fits."""
+        faces, active = self.state.faces, set(self.state.active)
+        for change in self.pending:
+            ref = rider_of(change)
+            match change:
+                case PutMaster(template):
+                    faces[ref] = template
+                case Activate():
+                    active.add(ref)
+                case Deactivate():
+                    active.discard(ref)
+                case Erase() | Withdraw():
+                    active.discard(ref)
+                    faces.pop(ref, None)
+        self.state.active = frozenset(active)
+        for ref in dict.fromkeys(rider_of(change) for change in self.pending):
+            self._follow(ref)
+        for change in self.pending:
+            if isinstance(change, Withdraw):
+                until = change.denied_until
+                denial = Denial(change.rider_ref, DenialReason.WITHDRAWN, self._now, until)
+                self.tell_stations([PutDenial(denial)])
+
+    def _follow(self, ref: UUID) -> None:
+        """Put or drop one rider where a station holds something else."""
+        face = self.state.faces.get(ref) if ref in self.state.active else None
+        for station in self.state.stations:
+            held = _held(self.state.views.get(station, ()), ref)
+            if face is not None and held is not face:
+                self._tell(station, [PutTemplate(face)])
+            if face is None and held is not None:
+                self._tell(station, [DropTemplate(ref)])
 
     def _change(self, ref: UUID, **fields: object) -> None:
         self.state.dossiers[ref] = replace(self.state.dossiers[ref], **fields)  # type: ignore[arg-type]
@@ -130,10 +194,13 @@ class MemoryUnit:
     def put_template(self, template: MasterTemplate) -> None:
         """See `Unit.put_template`."""
         self._change(template.rider_ref, template=template, templates_made=template.version)
+        self.pending.append(put(template))
 
-    def drop_template(self, ref: UUID) -> None:
+    def drop_template(self, ref: UUID, now: datetime) -> None:
         """See `Unit.drop_template`."""
+        del now
         self._change(ref, template=None)
+        self.pending.append(Erase(ref))
 
     def nearest(self, template: MasterTemplate, score_min: float) -> tuple[Match, ...]:
         """See `Unit.nearest`."""
@@ -161,6 +228,26 @@ class MemoryUnit:
         ref = erasure.rider_ref
         self._change(ref, erasures=(*self.state.dossiers[ref].erasures, erasure))
 
+    def tell_master(self, change: Activate | Deactivate | Withdraw, now: datetime) -> None:
+        """See `Unit.tell_master`."""
+        self.pending.append(change)
+        self._now = now
+
+    def set_homes(self, ref: UUID, station_ids: Sequence[str], now: datetime) -> None:
+        """See `Unit.set_homes`."""
+        del now
+        self._change(ref, homes=tuple(station_ids))
+
+    def check_in(self, ref: UUID, station_id: str, until: datetime, now: datetime) -> CheckIn:
+        """See `Unit.check_in`."""
+        del now
+        if ref not in self.state.active:
+            return CheckIn.NOT_ACTIVE
+        if station_id not in self.state.stations:
+            return CheckIn.NO_STATION
+        self.state.checked_in[station_id, ref] = until
+        return CheckIn.EXPECTED
+
     def tell_stations(self, changes: Sequence[Change]) -> None:
         """See `Unit.tell_stations`."""
         for station in self.state.stations:
@@ -184,18 +271,22 @@ class MemoryUnit:
         """See `Unit.new_stations`."""
         return tuple(sorted(set(self.state.stations) - self.state.filled))
 
-    def stationed(self) -> tuple[MasterTemplate, ...]:
-        """See `Unit.stationed`."""
-        return tuple(
-            dossier.template
-            for dossier in self.state.dossiers.values()
-            if dossier.template is not None and dossier.stationed
-        )
-
-    def fill_station(self, station_id: str, changes: Sequence[Change]) -> None:
+    def fill_station(self, station_id: str, keys: Sequence[PutKey], now: datetime) -> None:
         """See `Unit.fill_station`."""
-        self._tell(station_id, changes)
+        del now
+        faces = [PutTemplate(self.state.faces[ref]) for ref in sorted(self.state.active)]
+        self._tell(station_id, [*keys, *faces])
         self.state.filled |= {station_id}
 
     def _tell(self, station_id: str, changes: Sequence[Change]) -> None:
         self.state.views[station_id] = (*self.state.views.get(station_id, ()), *changes)
+
+
+def _held(told: Sequence[Change], ref: UUID) -> Template | None:
+    """Return the face of a rider that a station holds after what it was told."""
+    for change in reversed(told):
+        if isinstance(change, PutTemplate) and change.template.rider_ref == ref:
+            return change.template
+        if isinstance(change, DropTemplate) and change.rider_ref == ref:
+            return None
+    return None

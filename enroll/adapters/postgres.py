@@ -1,23 +1,31 @@
 """Riders in PostgreSQL; a unit is one transaction under one advisory lock.
 
-The views of the stations belong to `cloud_sync`, so the two functions that reach them are given
-to the constructor and run inside the unit's own transaction.
+Master gallery, claims and views belong to `cloud_sync`; its functions write them inside the unit's
+own transaction, at the end of the unit.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from cloud_sync.adapters import claims, reconcile
 from cloud_sync.adapters.at_rest import hold_keys
-from cloud_sync.gallery import Change
+from cloud_sync.adapters.membership import ClaimOutcome, Membership
+from cloud_sync.adapters.publish import stations
+from cloud_sync.adapters.tables import MASTER_RIDER
+from cloud_sync.claim import CHECK_IN
+from cloud_sync.content import TemplateRefused
+from cloud_sync.gallery import Change, PutKey
 from cloud_sync.key_store import KeysFailed
-from cloud_sync.safe import Safe, UnknownTransform
+from cloud_sync.master import Activate, Deactivate, Erase, MasterChange, Withdraw
+from cloud_sync.safe import UnknownTransform
 from cloud_sync.view import SpaceRefused
 from enroll.adapters import rows
 from enroll.adapters import tables as t
@@ -32,32 +40,26 @@ from enroll.adapters.sealing import (
 from enroll.consent import ConsentRecord
 from enroll.lookalike import LookalikePair, Match, Verdict
 from enroll.rider import Rider
-from enroll.store import Dossier, Erasure, IssuerSecret, StoreFailed
+from enroll.stationing import put
+from enroll.store import CheckIn, Dossier, Erasure, IssuerSecret, StoreFailed
 from enroll.template import MasterTemplate, Photo
 
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
 """This package's Alembic revisions."""
 
+_CARRIED = 200
+"""Riders carried over in one unit, each into every view of a small city."""
+
 _BATCH = 10_000  # templates compared at once: 20 MB of float32
-
-
-@dataclass(frozen=True, slots=True)
-class Views:
-    """The way to the stations' views, provided by `cloud_sync`."""
-
-    stations: Callable[[sa.Connection], Sequence[str]]
-    """Returns the ids of all stations."""
-    publish: Callable[[sa.Connection, Sequence[str], Sequence[Change]], object]
-    """Writes changes to some stations' views in the caller's transaction."""
 
 
 class PostgresRiderStore:
     """A `RiderStore` on PostgreSQL."""
 
-    def __init__(self, engine: sa.Engine, views: Views, safe: Safe) -> None:
+    def __init__(self, engine: sa.Engine, membership: Membership) -> None:
         self._engine = engine
-        self._views = views
-        self._safe = safe
+        self._membership = membership
+        self._safe = membership.safe
 
     def find(self, ref: UUID) -> Dossier | None:
         """See `RiderStore.find`."""
@@ -76,12 +78,41 @@ class PostgresRiderStore:
             with self._engine.begin() as connection:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UNIT_LOCK)))
                 hold_keys(connection)
-                yield PostgresUnit(connection, self._views, self._safe)
+                unit = PostgresUnit(connection, self._membership)
+                yield unit
+                unit.finish()
         except KeysFailed as error:
             raise StoreFailed("the keys cannot be read") from error
         except sa.exc.SQLAlchemyError as error:
             # The driver's words can quote a row, hence a face: only the kind is told.
             raise StoreFailed(f"the unit was refused: {type(error).__name__}") from error
+
+    def carry_over(self, now: datetime) -> int:
+        """Bring riders of an older version into the master gallery; return how many.
+
+        Args:
+            now: Aware UTC.
+
+        Raises:
+            StoreFailed: The store cannot be reached; what was carried over stays.
+        """
+        carried = 0
+        known = sa.exists().where(MASTER_RIDER.c.rider_ref == t.template.c.rider_ref)
+        query = (
+            sa.select(t.template, t.rider.c.stationed)
+            .join(t.rider, t.rider.c.ref == t.template.c.rider_ref)
+            .where(~known)
+            .order_by(t.template.c.rider_ref)
+            .limit(_CARRIED)
+        )
+        while True:
+            with self.begin() as unit:
+                found = unit.look(query)
+                for row in found:
+                    unit.carry(row, now)
+            carried += len(found)
+            if len(found) < _CARRIED:
+                return carried
 
     def open_pairs(self) -> tuple[LookalikePair, ...]:
         """See `RiderStore.open_pairs`."""
@@ -100,10 +131,12 @@ class PostgresRiderStore:
 class PostgresUnit:
     """A unit; see `Unit` for each method."""
 
-    def __init__(self, connection: sa.Connection, views: Views, safe: Safe) -> None:
+    def __init__(self, connection: sa.Connection, membership: Membership) -> None:
         self._connection = connection
-        self._views = views
-        self._safe = safe
+        self._membership = membership
+        self._safe = membership.safe
+        self._pending: list[MasterChange] = []
+        self._now = datetime.min.replace(tzinfo=UTC)
 
     def _do(self, statement: sa.Executable) -> None:
         self._connection.execute(statement)
@@ -111,10 +144,23 @@ class PostgresUnit:
     def _update(self, ref: UUID, **fields: object) -> None:
         self._do(sa.update(t.rider).where(t.rider.c.ref == ref).values(**fields))
 
-    def _publish(self, stations: Sequence[str], changes: Sequence[Change]) -> None:
+    def look(self, query: sa.Select[Any]) -> Sequence[sa.RowMapping]:
+        """Return rows as of now within the unit."""
+        return self._connection.execute(query).mappings().all()
+
+    def carry(self, row: sa.RowMapping, now: datetime) -> None:
+        """Tell the master gallery of a rider; a template that does not open is alarmed."""
+        (found, _) = rows.opened([row], rows.template, self._safe)
+        for template in found:
+            self._tell(put(template), now)
+        standing = Activate if found and row["stationed"] else Deactivate
+        self._tell(standing(row["rider_ref"]), now)
+
+    def finish(self) -> None:
+        """Tell the master gallery and the views what has changed: last, for the order of locks."""
         try:
-            self._views.publish(self._connection, stations, changes)
-        except (SpaceRefused, LookupError) as error:
+            self._membership.settle(self._connection, self._pending, self._now)
+        except (SpaceRefused, TemplateRefused) as error:
             raise StoreFailed(f"the stations' views refused it: {error}") from error
 
     def read(self, ref: UUID) -> Dossier | None:
@@ -196,10 +242,12 @@ class PostgresUnit:
         new = insert(t.template).values(rider_ref=template.rider_ref, **fields)
         self._do(new.on_conflict_do_update(index_elements=["rider_ref"], set_=fields))
         self._update(template.rider_ref, templates_made=template.version)
+        self._tell(put(template), template.made)
 
-    def drop_template(self, ref: UUID) -> None:
+    def drop_template(self, ref: UUID, now: datetime) -> None:
         """See `Unit.drop_template`."""
         self._do(sa.delete(t.template).where(t.template.c.rider_ref == ref))
+        self._tell(Erase(ref), now)
 
     def nearest(self, template: MasterTemplate, score_min: float) -> tuple[Match, ...]:
         """See `Unit.nearest`; compares with every template, 10,000 at a time."""
@@ -256,11 +304,41 @@ class PostgresUnit:
             )
         )
 
+    def tell_master(self, change: Activate | Deactivate | Withdraw, now: datetime) -> None:
+        """See `Unit.tell_master`."""
+        self._tell(change, now)
+
+    def _tell(self, change: MasterChange, now: datetime) -> None:
+        self._pending.append(change)
+        self._now = max(self._now, now)
+
+    def set_homes(self, ref: UUID, station_ids: Sequence[str], now: datetime) -> None:
+        """See `Unit.set_homes`."""
+        claims.set_homes(self._connection, ref, station_ids, now)
+
+    def check_in(self, ref: UUID, station_id: str, until: datetime, now: datetime) -> CheckIn:
+        """See `Unit.check_in`."""
+        assert not self._pending, "a check-in is a unit of its own"
+        outcome = self._membership.claim_now(
+            self._connection, station_id, ref, CHECK_IN.name, until, now=now
+        )
+        match outcome:
+            case ClaimOutcome.PUT | ClaimOutcome.HELD:
+                return CheckIn.EXPECTED
+            case ClaimOutcome.NOT_ACTIVE:
+                return CheckIn.NOT_ACTIVE
+            case _:
+                return CheckIn.NO_STATION
+
     def tell_stations(self, changes: Sequence[Change]) -> None:
         """See `Unit.tell_stations`."""
-        stations = self._views.stations(self._connection)
-        if stations:
-            self._publish(stations, changes)
+        self._publish(stations(self._connection), changes)
+
+    def _publish(self, station_ids: Sequence[str], changes: Sequence[Change]) -> None:
+        try:
+            self._membership.publish(self._connection, station_ids, changes)
+        except LookupError as error:
+            raise StoreFailed(f"the stations' views refused it: {error}") from error
 
     def set_stationed(self, ref: UUID, version: int) -> None:
         """See `Unit.set_stationed`."""
@@ -283,20 +361,10 @@ class PostgresUnit:
     def new_stations(self) -> tuple[str, ...]:
         """See `Unit.new_stations`."""
         filled = set(self._connection.scalars(sa.select(t.station.c.station_id)))
-        return tuple(sorted(set(self._views.stations(self._connection)) - filled))
+        return tuple(sorted(set(stations(self._connection)) - filled))
 
-    def stationed(self) -> tuple[MasterTemplate, ...]:
-        """See `Unit.stationed`."""
-        query = (
-            sa.select(t.template)
-            .join(t.rider, t.rider.c.ref == t.template.c.rider_ref)
-            .where(t.rider.c.stationed > 0)
-        )
-        found = self._connection.execute(query).mappings().all()
-        return tuple(rows.opened(found, rows.template, self._safe)[0])
-
-    def fill_station(self, station_id: str, changes: Sequence[Change]) -> None:
+    def fill_station(self, station_id: str, keys: Sequence[PutKey], now: datetime) -> None:
         """See `Unit.fill_station`."""
-        if changes:
-            self._publish((station_id,), changes)
+        reconcile.fill(self._connection, self._membership, station_id, now)
+        self._publish((station_id,), keys)
         self._do(insert(t.station).values(station_id=station_id).on_conflict_do_nothing())

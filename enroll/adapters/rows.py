@@ -8,6 +8,7 @@ from uuid import UUID
 import numpy as np
 import sqlalchemy as sa
 
+from cloud_sync.adapters import claims
 from cloud_sync.safe import Safe
 from cloud_sync.seal import NotOpened
 from edge_gate.face import Embedding
@@ -27,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def read(connection: sa.Connection, ref: UUID, safe: Safe) -> Dossier | None:
-    """Return the whole dossier in six selects.
+    """Return the whole dossier in seven selects.
 
     Args:
         connection: Any.
@@ -63,6 +64,7 @@ def read(connection: sa.Connection, ref: UUID, safe: Safe) -> Dossier | None:
         alike=tuple(pair(row) for row in pairs.mappings()),
         erasures=tuple(_erasure(row) for row in rows(t.erasure, "number")),
         unread=faceless + blank,
+        homes=claims.homes(connection, ref),
     )
 
 

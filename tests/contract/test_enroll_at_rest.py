@@ -2,7 +2,6 @@
 
 import os
 from datetime import datetime
-from functools import partial
 from uuid import UUID
 
 import pytest
@@ -10,16 +9,17 @@ import sqlalchemy as sa
 
 from cloud_sync.adapters import postgres as cloud
 from cloud_sync.adapters import sealing as cloud_sealing
+from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.memory_keys import MemoryKeyStore
-from cloud_sync.adapters.publish import publish, stations
 from cloud_sync.rotation import PLAIN
 from cloud_sync.safe import Safe, key_id_of
 from enroll.adapters import rows, sealing
-from enroll.adapters.postgres import VERSIONS, PostgresRiderStore, Views
+from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
 from enroll.consent import Purpose
 from enroll.rider import RiderEvent
 from enroll.store import Dossier
 from fare.adapters import database
+from tests.cloud_city import SOURCING
 from tests.riders import FACE_CONSENTS, Office, direction
 
 
@@ -35,8 +35,7 @@ class Enrolled:
         database.migrate(engine, "enroll", VERSIONS)
         cloud_sealing.prepare(engine, self.safe)
         sealing.prepare(engine, self.safe)
-        ways = Views(stations, partial(publish, safe=self.safe))
-        self.office = Office(PostgresRiderStore(engine, ways, self.safe))
+        self.office = Office(PostgresRiderStore(engine, Membership(SOURCING, self.safe)))
         self.face = direction(1)
         self.ada = self.office.sign_up("Ada", *FACE_CONSENTS, Purpose.KEEP_PHOTOS)
         self.office.photo(self.ada, self.face)

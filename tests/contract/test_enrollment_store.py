@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -12,19 +11,19 @@ import pytest
 import sqlalchemy as sa
 
 from cloud_sync.adapters import postgres as cloud
-from cloud_sync.adapters.publish import publish, stations
-from cloud_sync.gallery import Change, DropTemplate, IssuerKey, PutKey, PutTemplate
+from cloud_sync.gallery import Change, DropTemplate, IssuerKey, PutDenial, PutKey, PutTemplate
+from cloud_sync.master import Activate, Deactivate, Withdraw
 from cloud_sync.view import EdgeNode
 from enroll.adapters.memory import MemoryRiderStore
-from enroll.adapters.postgres import VERSIONS, PostgresRiderStore, Views
+from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
 from enroll.code import make_key
 from enroll.consent import ConsentRecord, Purpose
 from enroll.lookalike import LookalikePair, Verdict
 from enroll.rider import Rider, RiderState
-from enroll.stationing import put
-from enroll.store import Erasure, RiderStore, StoreFailed
+from enroll.store import CheckIn, Erasure, RiderStore, StoreFailed
 from enroll.template import PLAIN, MasterTemplate, Photo
 from fare.adapters import database
+from tests.cloud_city import small_city
 from tests.keys import SAFE
 from tests.riders import direction
 
@@ -71,7 +70,7 @@ class PostgresBench:
         database.migrate(engine, "cloud_sync", cloud.VERSIONS)
         database.migrate(engine, "enroll", VERSIONS)
         self.engine = engine
-        self.store = PostgresRiderStore(engine, Views(stations, partial(publish, safe=SAFE)), SAFE)
+        self.store = PostgresRiderStore(engine, small_city())
 
     def add_station(self, station_id: str) -> None:
         """Write a view as `cloud_sync admit` does."""
@@ -97,6 +96,8 @@ def _name(change: Change) -> object:
             return ref
         case PutKey(key):
             return key.key_id
+        case PutDenial(denial):
+            return ("denied", denial.rider_ref)
         case _:
             raise AssertionError(change)
 
@@ -181,7 +182,7 @@ class TestDossiers:
             unit.drop_photo(ADA, UUID(int=2))
             unit.drop_photo(ADA, UUID(int=99))
             unit.drop_originals(ADA)
-            unit.drop_template(ADA)
+            unit.drop_template(ADA, noon)
         found = bench.store.find(ADA)
 
         assert found is not None
@@ -213,7 +214,8 @@ class TestUnits:
             with bench.store.begin() as unit:
                 unit.add_rider(rider(ADA, noon), b"k" * 32)
                 unit.put_template(template(ADA, noon))
-                unit.tell_stations([put(template(ADA, noon))])
+                unit.tell_master(Activate(ADA), noon)
+                unit.tell_stations([PutKey(IssuerKey(3, bytes(32)))])
                 raise RuntimeError("power cut")
 
         with pytest.raises(RuntimeError):
@@ -283,46 +285,124 @@ class TestLookalikes:
 class TestStations:
     """Views commit with the dossier."""
 
-    def test_told_stations_hold_it(self, bench: Bench, noon: datetime) -> None:
-        """All stations get a template, and lose it by a drop."""
+    def test_active_riders_are_held(self, bench: Bench, noon: datetime) -> None:
+        """All stations of a small city get an active rider's template, and lose it by a pause."""
         for station in ("S1", "S2"):
             bench.add_station(station)
         with bench.store.begin() as unit:
-            unit.tell_stations([put(template(ADA, noon)), PutKey(IssuerKey(3, bytes(32)))])
-        assert bench.holds("S1") == bench.holds("S2") == {ADA, 3}
+            unit.add_rider(rider(ADA, noon), b"k" * 32)
+            unit.put_template(template(ADA, noon))
+        assert bench.holds("S1") == set()
 
         with bench.store.begin() as unit:
-            unit.tell_stations([DropTemplate(ADA)])
+            unit.tell_master(Activate(ADA), noon)
+        assert bench.holds("S1") == bench.holds("S2") == {ADA}
+
+        with bench.store.begin() as unit:
+            unit.tell_master(Deactivate(ADA), noon)
+        assert bench.holds("S1") == bench.holds("S2") == set()
+
+    def test_a_dropped_template_is_dropped_everywhere(self, bench: Bench, noon: datetime) -> None:
+        """Without a template nobody is active, and the old version does not come back."""
+        bench.add_station("S1")
+        with bench.store.begin() as unit:
+            unit.add_rider(rider(ADA, noon), b"k" * 32)
+            unit.put_template(template(ADA, noon))
+            unit.tell_master(Activate(ADA), noon)
+
+        with bench.store.begin() as unit:
+            unit.drop_template(ADA, noon)
+        assert bench.holds("S1") == set()
+
+        with bench.store.begin() as unit:
+            unit.put_template(template(ADA, noon, version=2))
+            unit.tell_master(Activate(ADA), noon)
+        assert bench.holds("S1") == {ADA}
+
+    def test_a_withdrawal_is_on_the_deny_list(self, bench: Bench, noon: datetime) -> None:
+        """A station is told to refuse the codes of a rider who withdrew, face or no face."""
+        bench.add_station("S1")
+        with bench.store.begin() as unit:
+            unit.add_rider(rider(ADA, noon), b"k" * 32)
+            unit.tell_master(Withdraw(ADA, noon + timedelta(seconds=125)), noon)
+
+        assert bench.holds("S1") == {("denied", ADA)}
+
+    def test_keys_go_everywhere(self, bench: Bench) -> None:
+        """A ride-code key is written into every view."""
+        for station in ("S1", "S2"):
+            bench.add_station(station)
+        with bench.store.begin() as unit:
+            unit.tell_stations([PutKey(IssuerKey(3, bytes(32)))])
+
         assert bench.holds("S1") == bench.holds("S2") == {3}
 
     def test_nobody_to_tell(self, bench: Bench, noon: datetime) -> None:
         """Without stations, telling them is no error."""
         with bench.store.begin() as unit:
-            unit.tell_stations([put(template(ADA, noon))])
+            unit.add_rider(rider(ADA, noon), b"k" * 32)
+            unit.put_template(template(ADA, noon))
+            unit.tell_master(Activate(ADA), noon)
+            unit.tell_stations([PutKey(IssuerKey(3, bytes(32)))])
             assert unit.new_stations() == ()
 
     def test_new_station_is_filled_once(self, bench: Bench, noon: datetime) -> None:
-        """A station is new until it was filled, and its fill reaches no other station."""
+        """A station is new until it was filled, and its fill holds active riders alone."""
         bench.add_station("S1")
         with bench.store.begin() as unit:
             assert unit.new_stations() == ("S1",)
-            unit.fill_station("S1", [])
-        bench.add_station("S2")
-        with bench.store.begin() as unit:
-            assert unit.new_stations() == ("S2",)
-            unit.fill_station("S2", [put(template(ADA, noon))])
-        with bench.store.begin() as unit:
-            assert unit.new_stations() == ()
-        assert (bench.holds("S1"), bench.holds("S2")) == (set(), {ADA})
-
-    def test_stationed_templates(self, bench: Bench, noon: datetime) -> None:
-        """Only templates that the stations were told of are listed."""
+            unit.fill_station("S1", [], noon)
         with bench.store.begin() as unit:
             for ref in (ADA, BEN):
                 unit.add_rider(rider(ref, noon), b"k" * 32)
                 unit.put_template(template(ref, noon))
-            unit.set_stationed(BEN, 1)
-            assert [each.rider_ref for each in unit.stationed()] == [BEN]
+            unit.tell_master(Activate(ADA), noon)
+        bench.add_station("S2")
+        with bench.store.begin() as unit:
+            assert unit.new_stations() == ("S2",)
+            unit.fill_station("S2", [PutKey(IssuerKey(3, bytes(32)))], noon)
+        with bench.store.begin() as unit:
+            assert unit.new_stations() == ()
+        assert (bench.holds("S1"), bench.holds("S2")) == ({ADA}, {ADA, 3})
+
+
+class TestStationsOfTheRider:
+    """Home stations and check-in."""
+
+    def test_homes_are_part_of_the_dossier(self, bench: Bench, noon: datetime) -> None:
+        """Homes are read in the rider's order, within the unit and after it."""
+        with bench.store.begin() as unit:
+            unit.add_rider(rider(ADA, noon), b"k" * 32)
+            unit.set_homes(ADA, ("S2", "S1"), noon)
+            inside = unit.read(ADA)
+        outside = bench.store.find(ADA)
+
+        assert inside is not None
+        assert outside is not None
+        assert inside.homes == outside.homes == ("S2", "S1")
+
+    def test_check_in(self, bench: Bench, noon: datetime) -> None:
+        """A station expects an active rider; a face that is off and a strange station are told."""
+        bench.add_station("S1")
+        until = noon + timedelta(minutes=30)
+        with bench.store.begin() as unit:
+            unit.add_rider(rider(ADA, noon), b"k" * 32)
+            unit.put_template(template(ADA, noon))
+        outcomes = []
+        for station in ("S1", "atlantis"):
+            with bench.store.begin() as unit:
+                outcomes.append(unit.check_in(ADA, "S1", until, noon))
+            with bench.store.begin() as unit:
+                unit.tell_master(Activate(ADA), noon)
+            with bench.store.begin() as unit:
+                outcomes.append(unit.check_in(ADA, station, until, noon))
+
+        assert outcomes == [
+            CheckIn.NOT_ACTIVE,
+            CheckIn.EXPECTED,
+            CheckIn.EXPECTED,
+            CheckIn.NO_STATION,
+        ]
 
 
 class TestIssuerKeys:

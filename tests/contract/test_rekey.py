@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -16,25 +15,25 @@ from cloud_sync.adapters import master, rekey
 from cloud_sync.adapters import postgres as cloud
 from cloud_sync.adapters import sealing as cloud_sealing
 from cloud_sync.adapters.at_rest import needed
+from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.memory_keys import MemoryKeyStore
-from cloud_sync.adapters.publish import publish, stations
 from cloud_sync.content import pack, unpack
 from cloud_sync.gallery import Change, DropTemplate, PutTemplate
 from cloud_sync.grant import KeyGrant, StreamKey, unwrap, wrap
 from cloud_sync.key_store import KeysFailed
 from cloud_sync.keys import data_key, digest_key
-from cloud_sync.master import Activate, MasterChange, PutMaster
 from cloud_sync.rotation import PLAIN, Rotation
 from cloud_sync.safe import Safe, key_id_of
 from cloud_sync.seal import Label, StationCipher, open_vector, seal_vector
 from cloud_sync.view import EdgeNode, Head
 from enroll.adapters import sealing
-from enroll.adapters.postgres import VERSIONS, PostgresRiderStore, Views
+from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
 from enroll.consent import Purpose
 from enroll.enrollment import Enrollment
 from enroll.stationing import put
 from enroll.template import MasterTemplate
 from fare.adapters import database
+from tests.cloud_city import SOURCING
 from tests.riders import FACE_CONSENTS, Office, direction
 
 BELL, DRUM = "bell-tower", "drum-tower"
@@ -93,9 +92,8 @@ class City:
         now = datetime(2026, 5, 4, 12, tzinfo=UTC)
         for station in (BELL, DRUM):
             self.views.admit(EdgeNode(f"edge-{station}", station, bytes(32)), now)
-        ways = Views(stations, partial(publish, safe=self.safe))
         turn = sealing.turner(self.safe) if is_turned else None
-        self.office = _Office(PostgresRiderStore(engine, ways, self.safe))
+        self.office = _Office(PostgresRiderStore(engine, Membership(SOURCING, self.safe)))
         self.office.turn = turn
         self.faces: dict[UUID, Vector] = {}
 
@@ -104,11 +102,6 @@ class City:
         rider = self.office.sign_up(f"Rider {seed}", *FACE_CONSENTS, Purpose.KEEP_PHOTOS)
         self.faces[rider] = direction(seed)
         self.office.photo(rider, self.faces[rider])
-        with self.engine.begin() as connection:
-            template = self.office.dossier(rider).template
-            assert template is not None
-            changes: list[MasterChange] = [PutMaster(put(template).template), Activate(rider)]
-            master.apply(connection, changes, self.office.clock(), safe=self.safe)
         return rider
 
     def head(self, station_id: str = BELL) -> Head:
@@ -296,7 +289,7 @@ class TestRekey:
                 city.views.publish([BELL], [DropTemplate(ana)])
                 fresh = city.office.dossier(ben).template
                 assert fresh is not None
-                city.views.publish([BELL], [put(replace(fresh, version=2))])
+                city.views.publish([BELL], [PutTemplate(put(replace(fresh, version=2)).template)])
             return real(*arguments)  # type: ignore[arg-type]
 
         rekey.begin(city.engine, city.safe, city.keys)

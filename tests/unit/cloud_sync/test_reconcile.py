@@ -242,7 +242,7 @@ class TestNeverBack:
         leave = threading.Thread(target=city.settle, args=(Withdraw(ANA, SOON),))
 
         with city.engine.begin() as connection:
-            city.reconciler.fill(connection, BELL, NOON)
+            reconcile.fill(connection, city.membership, BELL, NOON)
             leave.start()
             leave.join(0.3)
             assert leave.is_alive()

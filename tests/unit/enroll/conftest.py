@@ -1,19 +1,18 @@
 """A served rider app over real PostgreSQL, and the portraits."""
 
 from collections.abc import Iterator
-from functools import partial
 
 import httpx
 import pytest
 import sqlalchemy as sa
 
 from cloud_sync.adapters import postgres as cloud
-from cloud_sync.adapters.publish import publish, stations
 from cloud_sync.view import EdgeNode
 from edge_gate.face import Image
-from enroll.adapters.postgres import VERSIONS, PostgresRiderStore, Views
+from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
 from enroll.web.desk import Desk
 from fare.adapters import database
+from tests.cloud_city import small_city
 from tests.keys import SAFE
 from tests.people import portraits
 from tests.phone import browser
@@ -34,8 +33,7 @@ def office(engine: sa.Engine) -> Desk:
     views = cloud.PostgresViewLog(engine, SAFE)
     for station in ("S1", "S2"):
         views.admit(EdgeNode(f"edge-{station}", station, bytes(32)), MONDAY)
-    ways = Views(stations, partial(publish, safe=SAFE))
-    return desk(PostgresRiderStore(engine, ways, SAFE), judge=assessor())
+    return desk(PostgresRiderStore(engine, small_city()), judge=assessor())
 
 
 @pytest.fixture

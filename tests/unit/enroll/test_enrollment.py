@@ -1,10 +1,11 @@
 """The use cases, over riders in memory and two stations."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from cloud_sync.gallery import DropTemplate, PutTemplate
+from cloud_sync.gallery import DropTemplate, PutDenial, PutTemplate
 from edge_gate.face import Embedding
 from enroll.adapters.memory import MemoryRiderStore
 from enroll.consent import Purpose
@@ -351,3 +352,77 @@ class TestLookalikes:
 
         assert store.open_pairs() == ()
         assert told(store, tess) == ["put 1", "drop", "put 1"]
+
+
+class TestStations:
+    """Where a rider wants to be known, and where a rider is going."""
+
+    def test_homes(self, office: Office) -> None:
+        """A rider chooses stations in an order, each once, and may have none."""
+        ada = office.sign_up("Ada")
+
+        chosen = office.enrollment.choose_homes(ada, ["S2", "S1", "S2"], now=MONDAY)
+        none = office.enrollment.choose_homes(ada, [], now=MONDAY)
+
+        assert isinstance(chosen, Dossier)
+        assert isinstance(none, Dossier)
+        assert (chosen.homes, none.homes) == (("S2", "S1"), ())
+
+    def test_at_most_four(self, office: Office) -> None:
+        """A fifth home is declined, and the others stay as they were."""
+        ada = office.sign_up("Ada")
+        office.enrollment.choose_homes(ada, ["S1"], now=MONDAY)
+
+        declined = office.enrollment.choose_homes(ada, [f"S{n}" for n in range(5)], now=MONDAY)
+
+        assert declined == Declined(Decline.HOMES_FULL)
+        assert office.dossier(ada).homes == ("S1",)
+
+    def test_withdrawal_forgets_homes(self, office: Office) -> None:
+        """Where somebody lived and worked is deleted with the face, and is not chosen again."""
+        ada = office.sign_up("Ada", *FACE_CONSENTS)
+        office.enrollment.choose_homes(ada, ["S1"], now=MONDAY)
+
+        office.enrollment.move(ada, RiderEvent.WITHDRAW, now=MONDAY)
+        again = office.enrollment.choose_homes(ada, ["S1"], now=MONDAY)
+
+        assert office.dossier(ada).homes == ()
+        assert again == Declined(Decline.WITHDRAWN)
+
+    def test_check_in(self, office: Office) -> None:
+        """A station expects a face for half an hour."""
+        ada = office.sign_up("Ada", *FACE_CONSENTS)
+        office.photo(ada, direction(1))
+
+        until = office.enrollment.check_in(ada, "S1", now=MONDAY)
+
+        assert until == MONDAY + timedelta(minutes=30)
+
+    @pytest.mark.parametrize(
+        ("event", "station", "reason"),
+        [
+            (RiderEvent.PAUSE, "S1", Decline.FACE_OFF),
+            (RiderEvent.WITHDRAW, "S1", Decline.WITHDRAWN),
+            (RiderEvent.RESUME, "S9", Decline.UNKNOWN_STATION),
+        ],
+    )
+    def test_check_in_declined(
+        self, event: RiderEvent, station: str, reason: Decline, office: Office
+    ) -> None:
+        """A face that is off, a rider who is gone and a strange station are told apart."""
+        ada = office.sign_up("Ada", *FACE_CONSENTS)
+        office.photo(ada, direction(1))
+        office.enrollment.move(ada, event, now=MONDAY)
+
+        assert office.enrollment.check_in(ada, station, now=MONDAY) == Declined(reason)
+
+    def test_withdrawal_denies_codes_for_their_life(
+        self, office: Office, store: MemoryRiderStore
+    ) -> None:
+        """A code made just before the withdrawal is refused as long as a gate might take it."""
+        ada = office.sign_up("Ada", *FACE_CONSENTS)
+
+        office.enrollment.move(ada, RiderEvent.WITHDRAW, now=MONDAY)
+
+        (denial,) = (c.denial for c in store.view("S2") if isinstance(c, PutDenial))
+        assert (denial.rider_ref, denial.until) == (ada, MONDAY + timedelta(seconds=125))

@@ -40,11 +40,11 @@ class TestStations:
         office.photo(on, direction(1))
         office.photo(paused, direction(2))
         office.enrollment.move(paused, RiderEvent.PAUSE, now=MONDAY)
-        welcome_stations(store)
+        welcome_stations(store, MONDAY)
         store.add_station("S3")
 
-        assert welcome_stations(store) == ("S3",)
-        assert welcome_stations(store) == ()
+        assert welcome_stations(store, MONDAY) == ("S3",)
+        assert welcome_stations(store, MONDAY) == ()
         assert [type(change) for change in store.view("S3")] == [PutKey, PutTemplate]
         (face,) = (c.template for c in store.view("S3") if isinstance(c, PutTemplate))
         assert face.rider_ref == on
