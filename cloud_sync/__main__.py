@@ -6,6 +6,7 @@ operator's keys are in the folder GATELINE_KEYS; without it in ./var/keys.
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -13,13 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
 from cloud_sync.adapters.key_folder import FolderKeyStore
+from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog, stations
 from cloud_sync.adapters.sealing import prepare
 from cloud_sync.adapters.system_clock import SystemClock
@@ -27,8 +29,10 @@ from cloud_sync.gallery import PutTemplate
 from cloud_sync.generate import templates
 from cloud_sync.key_store import KeysFailed
 from cloud_sync.safe import Safe
+from cloud_sync.sourcing import Sourcing
 from cloud_sync.view import EdgeNode, SpaceRefused
 from fare.adapters import database
+from fare.city import shipped
 from fare.log import say, start_logging
 
 _LOG = logging.getLogger("cloud_sync")
@@ -71,14 +75,22 @@ def _safe() -> Safe:
     return Safe(_keys(), entropy=os.urandom)
 
 
+def _membership(city_name: str) -> Membership:
+    """Return who is in which view of a city."""
+    city = shipped(city_name)
+    return Membership(Sourcing(city.network, city.tariff.timezone), _safe())
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cloud_sync", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="serve galleries and take taps over gRPC")
     serve.add_argument("--listen", default="127.0.0.1:7443", help="host:port; port 0 is any free")
+    serve.add_argument("--city", default="xian", help="a city shipped in fare/data")
     serve.set_defaults(run=_serve)
 
+    _add_prefilter(commands)
     console = commands.add_parser("console", help="the operator's pages, and /metrics")
     console.add_argument("--listen", default="127.0.0.1:8500", help="host:port")
     console.add_argument("--city", default="xian", help="a city shipped in fare/data, for names")
@@ -148,6 +160,20 @@ def _simulate(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _add_prefilter(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add what the operator asks of the prefilter."""
+    why = commands.add_parser("why", help="why a rider is in a station's view, or is not")
+    why.add_argument("rider", type=UUID)
+    why.add_argument("station_id")
+    why.add_argument("--json", action="store_true", help="as one JSON object")
+    why.add_argument("--city", default="xian", help="a city shipped in fare/data")
+    why.set_defaults(run=_why)
+
+    prefilter = commands.add_parser("prefilter", help="hit rates of sources, sizes of views")
+    prefilter.add_argument("--days", type=int, default=7, help="passages of so many days")
+    prefilter.set_defaults(run=_prefilter)
+
+
 def _public_key(text: str) -> bytes:
     key = bytes.fromhex(text)
     if len(key) != 32:
@@ -156,10 +182,11 @@ def _public_key(text: str) -> bytes:
 
 
 def _serve(chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    return asyncio.run(_serve_until_told(chosen.listen, engine))
+    return asyncio.run(_serve_until_told(chosen.listen, engine, _membership(chosen.city)))
 
 
-async def _serve_until_told(listen: str, engine: sa.Engine) -> int:
+async def _serve_until_told(listen: str, engine: sa.Engine, membership: Membership) -> int:
+    from cloud_sync.adapters import prefilter_chores
     from cloud_sync.adapters.grpc_server import ServerConfig, Stores, serve
     from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
     from cloud_sync.adapters.postgres_taps import PostgresTapLog
@@ -175,6 +202,7 @@ async def _serve_until_told(listen: str, engine: sa.Engine) -> int:
     chores = [
         asyncio.create_task(listen_to(wakes, conninfo(engine))),
         asyncio.create_task(_compact_for_ever(views, engine)),
+        asyncio.create_task(prefilter_chores.run(engine, membership, SystemClock().wall)),
     ]
 
     def ready(port: int) -> None:
@@ -200,12 +228,35 @@ async def _serve_until_told(listen: str, engine: sa.Engine) -> int:
     return 0
 
 
+def _why(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    from cloud_sync.adapters.why import why
+    from cloud_sync.explain import as_json, in_words
+
+    membership = _membership(chosen.city)
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="REPEATABLE READ")
+        told = why(connection, membership, chosen.rider, chosen.station_id, datetime.now(UTC))
+    if told is None:
+        print(f"no station has the id {chosen.station_id}", file=sys.stderr)
+        return 1
+    print(json.dumps(as_json(told)) if chosen.json else "\n".join(in_words(told)))
+    return 0
+
+
+def _prefilter(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    from cloud_sync.adapters.why import report
+
+    since = datetime.now(UTC).date() - timedelta(days=chosen.days)
+    with engine.connect() as connection:
+        print("\n".join(report(connection, since)))
+    return 0
+
+
 def _console(chosen: argparse.Namespace, engine: sa.Engine) -> int:
     from cloud_sync.adapters.metrics import MEDIA_TYPE, FleetCollector, exposition
     from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
     from cloud_sync.web.app import Exposition, Sources, create_app
     from fare.adapters import serving
-    from fare.city import shipped
 
     fleet, city = PostgresFleetLog(engine), shipped(chosen.city)
     clock = SystemClock().wall

@@ -6,7 +6,7 @@ for one batch.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -213,7 +213,12 @@ def _put_in(
 
 
 def find(
-    connection: sa.Connection, membership: Membership, station_id: str, now: datetime
+    connection: sa.Connection,
+    membership: Membership,
+    station_id: str,
+    now: datetime,
+    *,
+    also: Collection[UUID] = (),
 ) -> Known:
     """Rank everybody with a claim on a station, and see who is in its view.
 
@@ -222,6 +227,7 @@ def find(
         membership: Sources and budget.
         station_id: The station; it must have a view.
         now: Aware UTC.
+        also: Riders whose versions are wanted, claimed or not.
     """
     found = claims.claims_at(
         connection, membership.sourcing, station_id, now, spare_max=membership.budget.spare_max
@@ -229,7 +235,9 @@ def find(
     view = sa.select(VIEW.c.model_id).where(VIEW.c.station_id == station_id)
     model_id = connection.execute(view).scalar_one() or _newest_model(connection)
     in_view = _in_view(connection, station_id)
-    versions, riders = _versions(connection, model_id, {c.rider_ref for c in found} | set(in_view))
+    versions, riders = _versions(
+        connection, model_id, {*also, *in_view, *(claim.rider_ref for claim in found)}
+    )
     held = {ref: each for ref, each in in_view.items() if ref in riders}
     own: dict[UUID, tuple[Claim, ...]] = {}
     for claim in found:

@@ -1,5 +1,6 @@
 """The operator's commands of `python -m cloud_sync`, as they are typed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -96,3 +97,18 @@ class TestCommands:
     def test_refuses_a_key_that_is_none(self, operator: Operator, key: str) -> None:
         """A mistyped public key is refused before anything is written."""
         assert operator.types("admit", "edge-1", "bell-tower", key).returncode == 2
+
+    def test_why_and_prefilter(self, operator: Operator) -> None:
+        """The operator asks why a rider is not in a view, in words and JSON, and for hit rates."""
+        nobody = "00000000-0000-4000-8000-000000000001"
+        operator.types("admit", "edge-1", "zhonglou", "ab" * 32)
+
+        told = operator.types("why", nobody, "zhonglou", "--json")
+        strange = operator.types("why", nobody, "atlantis")
+        rates = operator.types("prefilter")
+
+        assert told.returncode == 0, told.stderr
+        assert json.loads(told.stdout)["absence"] == "unknown_rider"
+        assert (strange.returncode, strange.stdout) == (1, "")
+        assert "no station has the id atlantis" in strange.stderr
+        assert "none yet" in rates.stdout

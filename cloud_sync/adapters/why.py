@@ -1,0 +1,104 @@
+"""What the operator asks of the prefilter: why is this rider here, and how well does it guess."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from cloud_sync.adapters import claims, master
+from cloud_sync.adapters.membership import Membership, held_by
+from cloud_sync.adapters.publish import stations
+from cloud_sync.adapters.reconcile import find
+from cloud_sync.adapters.tables import RECONCILE
+from cloud_sync.budget import OUTSIDE
+from cloud_sync.claim_store import ALL, HitRate
+from cloud_sync.explain import Explanation, Subject, explain
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSize:
+    """One view against its budget, as the last reconcile found it."""
+
+    station_id: str
+    done_at: datetime | None
+    """Aware UTC; None before the first look."""
+    first: int
+    """Riders in the first tier."""
+    first_bound: int
+    """How many it may hold now: it stretches for riders who are likely to come."""
+    second: int
+    outside: int
+    """Riders with a claim for whom there was no room."""
+
+
+def why(
+    connection: sa.Connection,
+    membership: Membership,
+    rider_ref: UUID,
+    station_id: str,
+    now: datetime,
+) -> Explanation | None:
+    """Return why a rider is in a view, or is not; None when there is no such station.
+
+    Args:
+        connection: To the database; a snapshot gives one moment.
+        membership: Sources and budget.
+        rider_ref: Who.
+        station_id: Where.
+        now: Aware UTC.
+    """
+    if station_id not in stations(connection):
+        return None
+    known = find(connection, membership, station_id, now, also=(rider_ref,))
+    held = held_by(connection, [rider_ref])[rider_ref].get(station_id)
+    subject = Subject(
+        rider_ref,
+        station_id,
+        now,
+        master.standing(connection, rider_ref),
+        held.tier if held else OUTSIDE,
+        comparable=rider_ref in known.versions,
+    )
+    return explain(subject, known.ranking, sources=membership.sourcing.sources)
+
+
+def sizes(connection: sa.Connection) -> tuple[ViewSize, ...]:
+    """Return every view against its budget, by station."""
+    query = sa.select(RECONCILE).order_by(RECONCILE.c.station_id)
+    return tuple(
+        ViewSize(row.station_id, row.done_at, row.first, row.first_bound, row.second, row.outside)
+        for row in connection.execute(query)
+    )
+
+
+def report(connection: sa.Connection, since: date) -> Sequence[str]:
+    """Return hit rates and view sizes as lines for a terminal.
+
+    Args:
+        connection: To the database.
+        since: The first day whose passages count.
+    """
+    lines = [f"Passages of riders with a face, from {since.isoformat()} on:"]
+    found = claims.rates(connection, since)
+    if not found:
+        lines.append("  none yet")
+    best_first = sorted(found, key=lambda rate: (rate.direction, rate.source != ALL, -rate.found))
+    lines += [_line(rate) for rate in best_first]
+    lines.append("Views:")
+    for size in sizes(connection):
+        looked = size.done_at.isoformat(timespec="seconds") if size.done_at else "never"
+        lines.append(
+            f"  {size.station_id}: first tier {size.first} of {size.first_bound},"
+            f" second {size.second}, {size.outside} outside, last look {looked}"
+        )
+    return lines
+
+
+def _line(rate: HitRate) -> str:
+    name = rate.source or "all sources"
+    share = f"{100 * rate.found:5.1f} % in the view"
+    tiers = f"first tier {rate.first}, second {rate.second}"
+    said = f"{rate.claimed} of {rate.passages}"
+    return f"  {rate.direction.value:5} {name:11} {share} ({said}; {tiers})"
