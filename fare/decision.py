@@ -15,7 +15,7 @@ from fare.ledger import REVENUE_FARES, Entry, receivable, transfer
 from fare.money import Money
 from fare.network import Network
 from fare.price import PricedTrip, Unpriced, price
-from fare.tap import Medium, Tap
+from fare.tap import Medium, Tap, TapFlag
 from fare.tariff import Tariff
 from fare.trip import CompleteTrip, IncompleteEntry, IncompleteExit, OpenTrip, Trip
 
@@ -47,6 +47,10 @@ class Stop:
     tap_time: datetime
 
 
+ORDER_EXEMPT = TapFlag.ORDER_EXEMPT.value
+"""The reason of an incomplete trip whose missing end is no fault of the rider."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Everything that is held to be true of one trip."""
@@ -70,7 +74,7 @@ class Verdict:
     """The tariff's rule that gave the fare."""
     tariff_version: str = ""
     reason: str = ""
-    """Why there is no price, for UNPRICED."""
+    """Why there is no price, for UNPRICED; `ORDER_EXEMPT` where a missing end is excused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ def judge(trip: Trip, network: Network, tariff: Tariff) -> Verdict:
         tariff: Every version.
     """
     ends: tuple[Stop | None, Stop | None]
+    excused = False
     match trip:
         case CompleteTrip():
             return _judge_complete(trip, price(trip, network, tariff), _nothing(tariff))
@@ -123,9 +128,12 @@ def judge(trip: Trip, network: Network, tariff: Tariff) -> Verdict:
             outcome, ends = Outcome.OPEN, (_stop(trip.entry), None)
         case IncompleteEntry():
             outcome, ends = Outcome.INCOMPLETE_ENTRY, (_stop(trip.entry), None)
+            excused = trip.excused
         case IncompleteExit():
             outcome, ends = Outcome.INCOMPLETE_EXIT, (None, _stop(trip.exit))
-    return Verdict(trip.trip_id, trip.rider_ref, outcome, _nothing(tariff), *ends)
+            excused = trip.excused
+    verdict = Verdict(trip.trip_id, trip.rider_ref, outcome, _nothing(tariff), *ends)
+    return replace(verdict, reason=ORDER_EXEMPT) if excused else verdict
 
 
 def _nothing(tariff: Tariff) -> Money:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fare import quote
 from fare.account import BankCard
 from fare.charge import Charge
-from fare.decision import Decision, Outcome, Stop
+from fare.decision import ORDER_EXEMPT, Decision, Outcome, Stop
 from fare.network import Network
 from fare.price import PricedTrip
 from fare.statement import TripLine
@@ -36,7 +36,9 @@ def _decision(line: TripLine, network: Network) -> list[str]:
     ]
     if verdict.outcome is Outcome.PRICED:
         told += quote.explain(network, _priced(decision)).splitlines()[1:]
-    if verdict.reason:
+    if verdict.reason == ORDER_EXEMPT:
+        told.append("  excused: the station was exempt from the order of entry and exit")
+    elif verdict.reason:
         told.append(f"  no price: {verdict.reason}")
     return told + [_charge(charge) for charge in line.charges]
 

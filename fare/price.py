@@ -4,12 +4,13 @@ The price is a pure function of its arguments: whoever holds the trip, the netwo
 version can compute it again to the last digit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID
 
 from fare.money import Money
 from fare.network import Network, Path
+from fare.tap import TapFlag
 from fare.tariff import Tariff
 from fare.trip import CompleteTrip
 
@@ -25,6 +26,10 @@ class UnpricedReason(StrEnum):
     """No version of the tariff is valid on the local day of the entry."""
 
 
+EXEMPT = "fare-exempt"
+"""Begins the rule id of a trip that a station's mode made free; the tariff's own rule follows."""
+
+
 @dataclass(frozen=True, slots=True)
 class PricedTrip:
     """What a trip costs and why."""
@@ -32,7 +37,8 @@ class PricedTrip:
     trip_id: UUID
     amount: Money
     rule_id: str
-    """The tariff's rule, e.g. `band:6000-10000`."""
+    """The tariff's rule, e.g. `band:6000-10000`;
+    `fare-exempt:` stands before it where it was waived."""
     tariff_version: str
     path: tuple[str, ...]
     """Station ids of the shortest way, both ends included."""
@@ -51,6 +57,8 @@ class Unpriced:
 def price(trip: CompleteTrip, network: Network, tariff: Tariff) -> PricedTrip | Unpriced:
     """Price a trip by the shortest way and the tariff of the local day of its entry.
 
+    A trip with an end that was fare exempt costs nothing, and its rule says what it else had cost.
+
     Args:
         trip: A trip with both ends.
         network: Stations and track.
@@ -63,7 +71,7 @@ def price(trip: CompleteTrip, network: Network, tariff: Tariff) -> PricedTrip | 
     if version is None:
         return Unpriced(trip.trip_id, UnpricedReason.NO_TARIFF)
     rate = version.rate(way.metres)
-    return PricedTrip(
+    priced = PricedTrip(
         trip_id=trip.trip_id,
         amount=rate.amount,
         rule_id=rate.rule_id,
@@ -71,6 +79,10 @@ def price(trip: CompleteTrip, network: Network, tariff: Tariff) -> PricedTrip | 
         path=way.stations,
         metres=way.metres,
     )
+    if TapFlag.FARE_EXEMPT in trip.entry.flags | trip.exit.flags:
+        free = Money(0, rate.amount.currency)
+        return replace(priced, amount=free, rule_id=f"{EXEMPT}:{rate.rule_id}")
+    return priced
 
 
 def _way(trip: CompleteTrip, network: Network) -> Path | UnpricedReason:

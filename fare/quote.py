@@ -3,7 +3,7 @@
 from datetime import date
 
 from fare.network import Leg, Network, Path
-from fare.price import PricedTrip
+from fare.price import EXEMPT, PricedTrip
 from fare.tariff import Tariff
 
 
@@ -66,7 +66,7 @@ def rule_in_words(rule_id: str) -> str:
     """Put a tariff's rule id into words.
 
     Args:
-        rule_id: As in `fare.tariff.Rate`.
+        rule_id: As in `fare.price.PricedTrip`.
 
     Raises:
         ValueError: No rule of a tariff is named so.
@@ -83,6 +83,10 @@ def rule_in_words(rule_id: str) -> str:
             step, count = steps.split("x")
             begun = "begun step" if count == "1" else "begun steps"
             return f"over {_km(int(last))}, plus {count} {begun} of {_km(int(step))}"
+        case str(each) if each == EXEMPT:
+            return (
+                f"free: a station of this trip asked for no fare; otherwise {rule_in_words(rest)}"
+            )
         case _:
             raise ValueError(f"{rule_id!r} is no rule of a tariff")
 

@@ -25,6 +25,20 @@ class Direction(StrEnum):
     EXIT = "exit"
 
 
+class TapFlag(StrEnum):
+    """What the gate did differently for this passage; the cloud prices and reviews by it."""
+
+    ORDER_EXEMPT = "order_exempt"
+    """The station asked for no way in before a way out, and none after: a missing end is no
+    fault of the rider."""
+    TIME_EXEMPT = "time_exempt"
+    """The station set no limit to the time of a ride."""
+    FARE_EXEMPT = "fare_exempt"
+    """The station asked for no fare."""
+    DENIED = "denied"
+    """The rider is on the deny list and was let out all the same: nobody is locked in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tap:
     """One person, one passage."""
@@ -51,6 +65,8 @@ class Tap:
     """Cosine similarity of a face match times 10,000, -10,000 to 10,000; 0 for a code."""
     code_id: bytes = b""
     """The ride code's own id (its nonce); empty for a face."""
+    flags: frozenset[TapFlag] = frozenset()
+    """What was different at this passage; empty as a rule."""
 
     def __post_init__(self) -> None:
         """Refuse a time without a zone: it would sort differently on two machines.
@@ -66,11 +82,12 @@ class Tap:
 
         Returns:
             UTF-8 JSON with sorted keys, no spaces, integers and strings only; the time in
-            microseconds since 1970 UTC.
+            microseconds since 1970 UTC. A tap without flags has no such field, so that taps made
+            before there were any keep their hash.
         """
         delta = self.tap_time.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
         micros = (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
-        fields = {
+        fields: dict[str, str | int] = {
             "clock_error_ms": self.clock_error_ms,
             "code_id": self.code_id.hex(),
             "direction": self.direction.value,
@@ -83,4 +100,20 @@ class Tap:
             "tap_id": self.tap_id.hex,
             "tap_time_us": micros,
         }
+        if self.flags:
+            fields["flags"] = flags_text(self.flags)
         return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+
+
+def flags_text(flags: frozenset[TapFlag]) -> str:
+    """Return flags as one text, the same for the same flags: sorted, with commas."""
+    return ",".join(sorted(flag.value for flag in flags))
+
+
+def flags_of(text: str) -> frozenset[TapFlag]:
+    """Return the flags of a text that `flags_text` made.
+
+    Raises:
+        ValueError: One is unknown.
+    """
+    return frozenset(TapFlag(word) for word in text.split(",") if word)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from fare.tap import Direction, Tap
+from fare.tap import Direction, Tap, TapFlag
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class CompleteTrip:
     merged: tuple[UUID, ...]
     """Taps that told of the same two passages again, sorted."""
     overstayed: bool
-    """The ride took longer than `TripRules.ride_limit_min`."""
+    """The ride took longer than `TripRules.ride_limit_min`, and neither end was time exempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ class IncompleteEntry:
     rider_ref: UUID
     entry: Tap
     merged: tuple[UUID, ...]
+    excused: bool = False
+    """This way in, or the one after it, was order exempt: the missing end is no fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class IncompleteExit:
     rider_ref: UUID
     exit: Tap
     merged: tuple[UUID, ...]
+    excused: bool = False
+    """It was order exempt: the missing way in is no fault."""
 
 
 Trip = CompleteTrip | OpenTrip | IncompleteEntry | IncompleteExit
@@ -107,13 +111,13 @@ def fold(taps: Iterable[Tap], rules: TripRules | None = None) -> tuple[Trip, ...
     for passage in _passages(_ordered(taps), rules):
         if passage.tap.direction is Direction.ENTRY:
             if inside is not None:
-                trips.append(_without_exit(inside, IncompleteEntry))
+                trips.append(_abandoned(inside, passage))
             inside = passage
         else:
             trips.append(_at_exit(inside, passage, rules))
             inside = None
     if inside is not None:
-        trips.append(_without_exit(inside, OpenTrip))
+        trips.append(_open(inside))
     return tuple(trips)
 
 
@@ -162,7 +166,9 @@ def _at_exit(
 ) -> CompleteTrip | IncompleteExit:
     tap = out.tap
     if inside is None:
-        return IncompleteExit(tap.tap_id, tap.rider_ref, tap, tuple(sorted(out.again)))
+        excused = TapFlag.ORDER_EXEMPT in tap.flags
+        return IncompleteExit(tap.tap_id, tap.rider_ref, tap, tuple(sorted(out.again)), excused)
+    unlimited = TapFlag.TIME_EXEMPT in inside.tap.flags | tap.flags
     took = tap.tap_time - inside.tap.tap_time
     return CompleteTrip(
         trip_id=tap.tap_id,
@@ -170,12 +176,16 @@ def _at_exit(
         entry=inside.tap,
         exit=tap,
         merged=tuple(sorted(inside.again + out.again)),
-        overstayed=took > timedelta(minutes=rules.ride_limit_min),
+        overstayed=not unlimited and took > timedelta(minutes=rules.ride_limit_min),
     )
 
 
-def _without_exit(
-    inside: _Passage, kind: type[OpenTrip] | type[IncompleteEntry]
-) -> OpenTrip | IncompleteEntry:
+def _abandoned(inside: _Passage, following: _Passage) -> IncompleteEntry:
     tap = inside.tap
-    return kind(tap.tap_id, tap.rider_ref, tap, tuple(sorted(inside.again)))
+    excused = TapFlag.ORDER_EXEMPT in tap.flags | following.tap.flags
+    return IncompleteEntry(tap.tap_id, tap.rider_ref, tap, tuple(sorted(inside.again)), excused)
+
+
+def _open(inside: _Passage) -> OpenTrip:
+    tap = inside.tap
+    return OpenTrip(tap.tap_id, tap.rider_ref, tap, tuple(sorted(inside.again)))

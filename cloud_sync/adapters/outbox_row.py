@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from cloud_sync.outbox import SealedTap
-from fare.tap import Direction, Medium, Tap
+from fare.tap import Direction, Medium, Tap, flags_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -73,6 +73,7 @@ def _tap(body: bytes) -> Tap:
         model_id=fields["model_id"],
         score_e4=fields["score_e4"],
         code_id=bytes.fromhex(fields["code_id"]),
+        flags=flags_of(fields.get("flags", "")),
     )
     if tap.canonical() != body:
         raise RowDamaged("the body is not in canonical form")

@@ -125,6 +125,7 @@ def _tap_columns() -> tuple[sa.Column[object], ...]:
         sa.Column("model_id", sa.Text, nullable=False),
         sa.Column("score_e4", sa.Integer, nullable=False),
         sa.Column("code_id", sa.LargeBinary, nullable=False),
+        sa.Column("flags", sa.Text, nullable=False),  # sorted, with commas
         sa.Column("received_at", _TIME, nullable=False),
     )
 

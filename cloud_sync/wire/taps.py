@@ -7,15 +7,22 @@ from gateline.sync.v1 import tap_service_pb2 as pb
 from cloud_sync.outbox import SealedTap
 from cloud_sync.tap_log import BATCH_MAX, Batch, Receipt
 from cloud_sync.wire.primitive import WireBroken, time_of, uuid_of
-from fare.tap import Direction, Medium, Tap
+from fare.tap import Direction, Medium, Tap, TapFlag
 
 _DIRECTIONS = {
     Direction.ENTRY: pb.Tap.DIRECTION_ENTRY,
     Direction.EXIT: pb.Tap.DIRECTION_EXIT,
 }
 _MEDIA = {Medium.FACE: pb.Tap.MEDIUM_FACE, Medium.CODE: pb.Tap.MEDIUM_CODE}
+_FLAGS = {
+    TapFlag.ORDER_EXEMPT: pb.Tap.FLAG_ORDER_EXEMPT,
+    TapFlag.TIME_EXEMPT: pb.Tap.FLAG_TIME_EXEMPT,
+    TapFlag.FARE_EXEMPT: pb.Tap.FLAG_FARE_EXEMPT,
+    TapFlag.DENIED: pb.Tap.FLAG_DENIED,
+}
 _DIRECTION_OF = {number: direction for direction, number in _DIRECTIONS.items()}
 _MEDIUM_OF = {number: medium for medium, number in _MEDIA.items()}
+_FLAG_OF = {number: flag for flag, number in _FLAGS.items()}
 
 
 def batch_to_proto(batch: Batch) -> pb.BatchCreateTapsRequest:
@@ -72,6 +79,7 @@ def _sealed_to_proto(sealed: SealedTap) -> pb.SealedTap:
             model_id=tap.model_id,
             score_e4=tap.score_e4,
             code_id=tap.code_id,
+            flags=sorted(_FLAGS[flag] for flag in tap.flags),
         ),
     )
 
@@ -82,6 +90,9 @@ def _sealed_from_proto(sealed: pb.SealedTap, outbox_id: UUID) -> SealedTap:
     tap = sealed.tap
     if tap.direction not in _DIRECTION_OF or tap.medium not in _MEDIUM_OF:
         raise WireBroken(f"direction {tap.direction} or medium {tap.medium} is unknown")
+    if not set(tap.flags) <= _FLAG_OF.keys():
+        # Without it the hash would not fit either, and the edge would be held for a forger.
+        raise WireBroken("a flag is unknown")
     return SealedTap(
         outbox_id=outbox_id,
         seq=sealed.seq,
@@ -99,5 +110,6 @@ def _sealed_from_proto(sealed: pb.SealedTap, outbox_id: UUID) -> SealedTap:
             model_id=tap.model_id,
             score_e4=tap.score_e4,
             code_id=tap.code_id,
+            flags=frozenset(_FLAG_OF[flag] for flag in tap.flags),
         ),
     )

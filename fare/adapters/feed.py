@@ -19,7 +19,7 @@ CHANNEL = "gateline_tap"
 
 _READ = sa.text("""
     SELECT position, tap_id, rider_ref, station_id, lane_id, direction, medium, tap_time,
-           clock_error_ms, model_id, score_e4, code_id
+           clock_error_ms, model_id, score_e4, code_id, flags
     FROM cloud_sync.tap WHERE position > :position ORDER BY position LIMIT :limit
 """)
 

@@ -8,7 +8,7 @@ from fare.account import BankCard, Means, Wallet
 from fare.charge import Charge, Kind, State
 from fare.decision import Decision, Outcome, Stop, Verdict
 from fare.money import Money
-from fare.tap import Direction, Medium, Tap
+from fare.tap import Direction, Medium, Tap, flags_of, flags_text
 
 
 def token_of(means: Means) -> str | None:
@@ -35,6 +35,7 @@ def tap_of(row: sa.Row[Any]) -> Tap:
         model_id=row.model_id,
         score_e4=row.score_e4,
         code_id=bytes(row.code_id),
+        flags=flags_of(row.flags),
     )
 
 
@@ -52,6 +53,7 @@ def tap_row(tap: Tap) -> dict[str, Any]:
         "model_id": tap.model_id,
         "score_e4": tap.score_e4,
         "code_id": tap.code_id,
+        "flags": flags_text(tap.flags),
     }
 
 

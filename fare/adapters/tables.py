@@ -29,6 +29,7 @@ TAP = sa.Table(
     sa.Column("model_id", sa.Text, nullable=False),
     sa.Column("score_e4", sa.Integer, nullable=False),
     sa.Column("code_id", sa.LargeBinary, nullable=False),
+    sa.Column("flags", sa.Text, nullable=False),  # sorted, with commas
 )
 
 ACCOUNT = sa.Table(

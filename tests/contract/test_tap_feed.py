@@ -14,14 +14,14 @@ from fare.adapters.feed import PostgresTapFeed
 from fare.adapters.memory import MemoryTapFeed
 from fare.feed import PlacedTap, TapFeed
 from fare.store import StoreFailed
-from fare.tap import Tap
+from fare.tap import Tap, flags_text
 from tests.taps import tap
 
 Logged = Callable[[Tap], None]
 _COLUMNS = (
     "position, tap_id, edge_id, outbox_id, seq, prev_hash, hash, signature, rider_ref, station_id,"
     " lane_id, direction, medium, tap_time, clock_error_ms, model_id, score_e4, code_id,"
-    " received_at"
+    " flags, received_at"
 )
 
 
@@ -41,6 +41,7 @@ def cloud_log(engine: sa.Engine) -> Logged:
             "prev_hash": bytes(32),
             "hash": bytes(32),
             "signature": bytes(64),
+            "flags": flags_text(each.flags),
             "received_at": each.tap_time,
         }
         with engine.begin() as connection:

@@ -442,6 +442,15 @@ class TestTaps:
         with pytest.raises(WireBroken):
             batch_from_proto(request)
 
+    def test_refuses_a_flag_it_does_not_know(self) -> None:
+        """A flag of a later version cannot be dropped: the hash would fit no more."""
+        sealed = SealedTap(OUTBOX, 1, GENESIS, tap(0), b"")
+        request = batch_to_proto(Batch("edge", OUTBOX, (sealed,)))
+        request.taps[0].tap.flags.append(99)  # type: ignore[arg-type]
+
+        with pytest.raises(WireBroken):
+            batch_from_proto(request)
+
     def test_refuses_a_batch_without_end(self) -> None:
         """More taps than agreed are not even looked at."""
         sealed = SealedTap(OUTBOX, 1, GENESIS, tap(0), b"")

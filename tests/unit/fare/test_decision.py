@@ -5,9 +5,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fare.decision import Decision, Outcome, Verdict, booking, judge, revise, void
+from fare.decision import (
+    ORDER_EXEMPT,
+    Decision,
+    Outcome,
+    Verdict,
+    booking,
+    judge,
+    revise,
+    void,
+)
 from fare.ledger import REVENUE_FARES, receivable
 from fare.money import Money
+from fare.tap import TapFlag
 from fare.tariff import Tariff
 from fare.trip import fold
 from tests.purse import XIAN, ride, rider, tap
@@ -56,6 +66,25 @@ class TestJudge:
         told = [judge(trip, XIAN.network, XIAN.tariff).outcome for trip in fold(taps)]
 
         assert told == [Outcome.INCOMPLETE_ENTRY, Outcome.OPEN]
+
+    def test_an_excused_end_is_told(self) -> None:
+        """An incomplete trip of an order exempt station says that nobody is at fault."""
+        lone = tap(ADA, "zhonglou", "exit", 0)
+
+        told = verdict_of(replace(lone, flags=frozenset({TapFlag.ORDER_EXEMPT})))
+
+        assert (told.outcome, told.reason) == (Outcome.INCOMPLETE_EXIT, ORDER_EXEMPT)
+        assert verdict_of(lone).reason == ""
+
+    def test_a_free_trip_is_priced_and_books_nothing(self) -> None:
+        """A fare exempt trip is priced at nothing and moves no money."""
+        way_in, out = ride(ADA, "houweizhai", "fangzhicheng")
+
+        free = verdict_of(way_in, replace(out, flags=frozenset({TapFlag.FARE_EXEMPT})))
+
+        assert (free.outcome, free.fare) == (Outcome.PRICED, Money(0))
+        assert booking(Decision(free, 1, NOON), None) is None
+        assert booking(Decision(RIDDEN, 1, NOON), None) is not None  # control
 
     def test_unpriced(self) -> None:
         """A trip that the tariff cannot price costs nothing and says why."""

@@ -11,7 +11,7 @@ from fare.city import shipped
 from fare.money import Money
 from fare.network import Network, Station
 from fare.price import PricedTrip, Unpriced, UnpricedReason, price
-from fare.tap import Direction, Medium, Tap
+from fare.tap import Direction, Medium, Tap, TapFlag
 from fare.tariff import Tariff
 from fare.trip import CompleteTrip
 
@@ -47,6 +47,17 @@ class TestPrice:
             path=("zhonglou", "yongningmen", "nanshaomen", "tiyuchang", "xiaozhai"),
             metres=1300 + 800 + 1010 + 1092,
         )
+
+    @pytest.mark.parametrize("end", ["entry", "exit"])
+    def test_a_fare_exempt_end_makes_the_trip_free(self, end: str) -> None:
+        """A station that asked for no fare makes the trip free, and the rule says of what."""
+        paid = _trip("zhonglou", "xiaozhai")
+        flagged = replace(getattr(paid, end), flags=frozenset({TapFlag.FARE_EXEMPT}))
+
+        free = _priced(replace(paid, **{end: flagged}))
+
+        assert (free.amount, free.rule_id) == (Money(0), "fare-exempt:band:0-6000")
+        assert replace(free, amount=Money(200), rule_id="band:0-6000") == _priced(paid)
 
     def test_every_pair_costs_the_same_both_ways(self) -> None:
         """There and back cost the same, and as much as a slow count over the bands says."""

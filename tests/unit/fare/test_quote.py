@@ -77,3 +77,9 @@ class TestExplain:
         """A rule that no tariff has is not put into words."""
         with pytest.raises(ValueError, match="free-for-all"):
             rule_in_words("free-for-all")
+
+    def test_a_waived_rule_says_so_and_what_it_else_had_been(self) -> None:
+        """A free trip's rule names the reason and the tariff's own rule behind it."""
+        assert rule_in_words("fare-exempt:band:0-6000") == (
+            "free: a station of this trip asked for no fare; otherwise up to 6 km"
+        )

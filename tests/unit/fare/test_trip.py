@@ -11,7 +11,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
-from fare.tap import Direction, Medium, Tap
+from fare.tap import Direction, Medium, Tap, TapFlag
 from fare.trip import (
     CompleteTrip,
     IncompleteEntry,
@@ -394,3 +394,43 @@ class TestControls:
                 lambda case: not all(holds(fold, *case) for holds in _PROPERTIES),
                 settings=_search(300),
             )
+
+
+class TestFlags:
+    """Taps of a station that left something out."""
+
+    @pytest.mark.parametrize("flagged", [0, 1])
+    def test_time_exempt_at_either_end_is_no_overstay(self, flagged: int) -> None:
+        """Six hours inside count as overstayed, unless one end was time exempt."""
+        taps = [tap(1, "in"), tap(2, "out", 6 * 3_600)]
+        (control,) = fold(taps)
+        taps[flagged] = replace(taps[flagged], flags=frozenset({TapFlag.TIME_EXEMPT}))
+
+        (trip,) = fold(taps)
+
+        assert isinstance(control, CompleteTrip)
+        assert isinstance(trip, CompleteTrip)
+        assert (control.overstayed, trip.overstayed) == (True, False)
+
+    def test_an_order_exempt_way_out_needs_no_way_in(self) -> None:
+        """A lone way out is excused where the station asked for no order, and only there."""
+        out = tap(1, "out")
+        (control,) = fold([out])
+
+        (trip,) = fold([replace(out, flags=frozenset({TapFlag.ORDER_EXEMPT}))])
+
+        assert isinstance(control, IncompleteExit)
+        assert isinstance(trip, IncompleteExit)
+        assert (control.excused, trip.excused) == (False, True)
+
+    @pytest.mark.parametrize("flagged", [0, 1, None])
+    def test_a_way_in_twice_is_excused_by_either(self, flagged: int | None) -> None:
+        """A missing way out is excused by the way in before it or the one after it."""
+        taps = [tap(1, "in"), tap(2, "in", 3_600)]
+        if flagged is not None:
+            taps[flagged] = replace(taps[flagged], flags=frozenset({TapFlag.ORDER_EXEMPT}))
+
+        first, _ = fold(taps)
+
+        assert isinstance(first, IncompleteEntry)
+        assert first.excused is (flagged is not None)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"gateline/sync/v1/tap_service.proto\x12\x10gateline.sync.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"g\n\x16\x42\x61tchCreateTapsRequest\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x11\n\toutbox_id\x18\x02 \x01(\x0c\x12)\n\x04taps\x18\x03 \x03(\x0b\x32\x1b.gateline.sync.v1.SealedTap\"Z\n\x17\x42\x61tchCreateTapsResponse\x12\x13\n\x0b\x64urable_seq\x18\x01 \x01(\x04\x12\x17\n\x0fresend_from_seq\x18\x02 \x01(\x04\x12\x11\n\tis_forked\x18\x03 \x01(\x08\"b\n\tSealedTap\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x11\n\tprev_hash\x18\x02 \x01(\x0c\x12\"\n\x03tap\x18\x03 \x01(\x0b\x32\x15.gateline.sync.v1.Tap\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"\xbf\x03\n\x03Tap\x12\x0e\n\x06tap_id\x18\x01 \x01(\x0c\x12\x11\n\trider_ref\x18\x02 \x01(\x0c\x12\x12\n\nstation_id\x18\x03 \x01(\t\x12\x0f\n\x07lane_id\x18\x04 \x01(\t\x12\x32\n\tdirection\x18\x05 \x01(\x0e\x32\x1f.gateline.sync.v1.Tap.Direction\x12,\n\x06medium\x18\x06 \x01(\x0e\x32\x1c.gateline.sync.v1.Tap.Medium\x12,\n\x08tap_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63lock_error_ms\x18\x08 \x01(\r\x12\x10\n\x08model_id\x18\t \x01(\t\x12\x10\n\x08score_e4\x18\n \x01(\x11\x12\x0f\n\x07\x63ode_id\x18\x0b \x01(\x0c\"O\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44IRECTION_ENTRY\x10\x01\x12\x12\n\x0e\x44IRECTION_EXIT\x10\x02\"B\n\x06Medium\x12\x16\n\x12MEDIUM_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMEDIUM_FACE\x10\x01\x12\x0f\n\x0bMEDIUM_CODE\x10\x02\x32t\n\nTapService\x12\x66\n\x0f\x42\x61tchCreateTaps\x12(.gateline.sync.v1.BatchCreateTapsRequest\x1a).gateline.sync.v1.BatchCreateTapsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"gateline/sync/v1/tap_service.proto\x12\x10gateline.sync.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"g\n\x16\x42\x61tchCreateTapsRequest\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x11\n\toutbox_id\x18\x02 \x01(\x0c\x12)\n\x04taps\x18\x03 \x03(\x0b\x32\x1b.gateline.sync.v1.SealedTap\"Z\n\x17\x42\x61tchCreateTapsResponse\x12\x13\n\x0b\x64urable_seq\x18\x01 \x01(\x04\x12\x17\n\x0fresend_from_seq\x18\x02 \x01(\x04\x12\x11\n\tis_forked\x18\x03 \x01(\x08\"b\n\tSealedTap\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x11\n\tprev_hash\x18\x02 \x01(\x0c\x12\"\n\x03tap\x18\x03 \x01(\x0b\x32\x15.gateline.sync.v1.Tap\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"\xdc\x04\n\x03Tap\x12\x0e\n\x06tap_id\x18\x01 \x01(\x0c\x12\x11\n\trider_ref\x18\x02 \x01(\x0c\x12\x12\n\nstation_id\x18\x03 \x01(\t\x12\x0f\n\x07lane_id\x18\x04 \x01(\t\x12\x32\n\tdirection\x18\x05 \x01(\x0e\x32\x1f.gateline.sync.v1.Tap.Direction\x12,\n\x06medium\x18\x06 \x01(\x0e\x32\x1c.gateline.sync.v1.Tap.Medium\x12,\n\x08tap_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63lock_error_ms\x18\x08 \x01(\r\x12\x10\n\x08model_id\x18\t \x01(\t\x12\x10\n\x08score_e4\x18\n \x01(\x11\x12\x0f\n\x07\x63ode_id\x18\x0b \x01(\x0c\x12)\n\x05\x66lags\x18\x0c \x03(\x0e\x32\x1a.gateline.sync.v1.Tap.Flag\"O\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44IRECTION_ENTRY\x10\x01\x12\x12\n\x0e\x44IRECTION_EXIT\x10\x02\"B\n\x06Medium\x12\x16\n\x12MEDIUM_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMEDIUM_FACE\x10\x01\x12\x0f\n\x0bMEDIUM_CODE\x10\x02\"p\n\x04\x46lag\x12\x14\n\x10\x46LAG_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46LAG_ORDER_EXEMPT\x10\x01\x12\x14\n\x10\x46LAG_TIME_EXEMPT\x10\x02\x12\x14\n\x10\x46LAG_FARE_EXEMPT\x10\x03\x12\x0f\n\x0b\x46LAG_DENIED\x10\x04\x32t\n\nTapService\x12\x66\n\x0f\x42\x61tchCreateTaps\x12(.gateline.sync.v1.BatchCreateTapsRequest\x1a).gateline.sync.v1.BatchCreateTapsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,11 +39,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEALEDTAP']._serialized_start=286
   _globals['_SEALEDTAP']._serialized_end=384
   _globals['_TAP']._serialized_start=387
-  _globals['_TAP']._serialized_end=834
-  _globals['_TAP_DIRECTION']._serialized_start=687
-  _globals['_TAP_DIRECTION']._serialized_end=766
-  _globals['_TAP_MEDIUM']._serialized_start=768
-  _globals['_TAP_MEDIUM']._serialized_end=834
-  _globals['_TAPSERVICE']._serialized_start=836
-  _globals['_TAPSERVICE']._serialized_end=952
+  _globals['_TAP']._serialized_end=991
+  _globals['_TAP_DIRECTION']._serialized_start=730
+  _globals['_TAP_DIRECTION']._serialized_end=809
+  _globals['_TAP_MEDIUM']._serialized_start=811
+  _globals['_TAP_MEDIUM']._serialized_end=877
+  _globals['_TAP_FLAG']._serialized_start=879
+  _globals['_TAP_FLAG']._serialized_end=991
+  _globals['_TAPSERVICE']._serialized_start=993
+  _globals['_TAPSERVICE']._serialized_end=1109
 # @@protoc_insertion_point(module_scope)

@@ -43,7 +43,7 @@ class SealedTap(_message.Message):
     def __init__(self, seq: _Optional[int] = ..., prev_hash: _Optional[bytes] = ..., tap: _Optional[_Union[Tap, _Mapping]] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class Tap(_message.Message):
-    __slots__ = ("tap_id", "rider_ref", "station_id", "lane_id", "direction", "medium", "tap_time", "clock_error_ms", "model_id", "score_e4", "code_id")
+    __slots__ = ("tap_id", "rider_ref", "station_id", "lane_id", "direction", "medium", "tap_time", "clock_error_ms", "model_id", "score_e4", "code_id", "flags")
     class Direction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         DIRECTION_UNSPECIFIED: _ClassVar[Tap.Direction]
@@ -60,6 +60,18 @@ class Tap(_message.Message):
     MEDIUM_UNSPECIFIED: Tap.Medium
     MEDIUM_FACE: Tap.Medium
     MEDIUM_CODE: Tap.Medium
+    class Flag(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        FLAG_UNSPECIFIED: _ClassVar[Tap.Flag]
+        FLAG_ORDER_EXEMPT: _ClassVar[Tap.Flag]
+        FLAG_TIME_EXEMPT: _ClassVar[Tap.Flag]
+        FLAG_FARE_EXEMPT: _ClassVar[Tap.Flag]
+        FLAG_DENIED: _ClassVar[Tap.Flag]
+    FLAG_UNSPECIFIED: Tap.Flag
+    FLAG_ORDER_EXEMPT: Tap.Flag
+    FLAG_TIME_EXEMPT: Tap.Flag
+    FLAG_FARE_EXEMPT: Tap.Flag
+    FLAG_DENIED: Tap.Flag
     TAP_ID_FIELD_NUMBER: _ClassVar[int]
     RIDER_REF_FIELD_NUMBER: _ClassVar[int]
     STATION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +83,7 @@ class Tap(_message.Message):
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     SCORE_E4_FIELD_NUMBER: _ClassVar[int]
     CODE_ID_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
     tap_id: bytes
     rider_ref: bytes
     station_id: str
@@ -82,4 +95,5 @@ class Tap(_message.Message):
     model_id: str
     score_e4: int
     code_id: bytes
-    def __init__(self, tap_id: _Optional[bytes] = ..., rider_ref: _Optional[bytes] = ..., station_id: _Optional[str] = ..., lane_id: _Optional[str] = ..., direction: _Optional[_Union[Tap.Direction, str]] = ..., medium: _Optional[_Union[Tap.Medium, str]] = ..., tap_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., clock_error_ms: _Optional[int] = ..., model_id: _Optional[str] = ..., score_e4: _Optional[int] = ..., code_id: _Optional[bytes] = ...) -> None: ...
+    flags: _containers.RepeatedScalarFieldContainer[Tap.Flag]
+    def __init__(self, tap_id: _Optional[bytes] = ..., rider_ref: _Optional[bytes] = ..., station_id: _Optional[str] = ..., lane_id: _Optional[str] = ..., direction: _Optional[_Union[Tap.Direction, str]] = ..., medium: _Optional[_Union[Tap.Medium, str]] = ..., tap_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., clock_error_ms: _Optional[int] = ..., model_id: _Optional[str] = ..., score_e4: _Optional[int] = ..., code_id: _Optional[bytes] = ..., flags: _Optional[_Iterable[_Union[Tap.Flag, str]]] = ...) -> None: ...
