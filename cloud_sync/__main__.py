@@ -20,12 +20,13 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
+from cloud_sync import order
 from cloud_sync.adapters.key_folder import FolderKeyStore
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog, stations
 from cloud_sync.adapters.sealing import prepare
 from cloud_sync.adapters.system_clock import SystemClock
-from cloud_sync.gallery import PutTemplate
+from cloud_sync.gallery import Change, DenialReason, PutTemplate
 from cloud_sync.generate import templates
 from cloud_sync.key_store import KeysFailed
 from cloud_sync.safe import Safe
@@ -40,6 +41,8 @@ _PRIVATE = Path("var/postgres")
 _CITY_DAY = Path(__file__).parent / "data" / "city-day.toml"
 _COMPACT_S = 600.0
 """Between two compactions, seconds."""
+_ALL = "ALL"
+"""In place of a station's id: every station that has a view."""
 _KEEP = 10_000
 """Lines that a log keeps in any case: an edge that was away for days resumes all the same."""
 
@@ -128,6 +131,8 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="print all views and where their edges stand")
     status.set_defaults(run=_status)
 
+    _add_orders(commands)
+
     simulate = commands.add_parser("simulate", help="a city's day through the prefilter")
     simulate.add_argument("--day", type=Path, default=_CITY_DAY, help="TOML of the city's day")
     simulate.add_argument("--out", type=Path, default=Path("var/simulate"), help="for pictures")
@@ -147,6 +152,77 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--looks", type=int, default=300, help="master: probes of each kind")
     bench.set_defaults(run=_bench)
     return parser
+
+
+def _add_orders(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add what an operator orders stations to do."""
+    mode = commands.add_parser("mode", help="what a station leaves out, until it is cleared")
+    mode.add_argument("station_id", help="or ALL")
+    which = mode.add_mutually_exclusive_group(required=True)
+    which.add_argument("--set", dest="modes", help="modes with commas, e.g. fare_exempt")
+    which.add_argument("--clear", action="store_true", help="back to normal")
+    mode.set_defaults(run=_mode)
+
+    deny = commands.add_parser("deny", help="put a rider on the deny list of all stations")
+    deny.add_argument("rider_ref", type=UUID)
+    why = deny.add_mutually_exclusive_group(required=True)
+    why.add_argument("--reason", choices=[reason.value for reason in DenialReason])
+    why.add_argument("--clear", action="store_true", help="take the rider off it")
+    deny.add_argument("--days", type=float, help="for so long; until it is cleared if not given")
+    deny.set_defaults(run=_deny)
+
+    threshold = commands.add_parser("threshold", help="override a station's target or margin")
+    threshold.add_argument("station_id", help="or ALL")
+    threshold.add_argument("--target-fpir", type=float)
+    threshold.add_argument("--margin", type=float)
+    threshold.add_argument("--clear", action="store_true", help="the node's own again")
+    threshold.set_defaults(run=_threshold)
+
+    tariff = commands.add_parser("tariff", help="send the tariff in force to all stations")
+    tariff.add_argument("--city", default="xian", help="a city shipped in fare/data")
+    tariff.set_defaults(run=_tariff)
+
+
+def _mode(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    words = [] if chosen.clear else [word.strip() for word in chosen.modes.split(",")]
+    return _order(engine, chosen.station_id, lambda: order.mode(words))
+
+
+def _deny(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    reason = None if chosen.clear else DenialReason(chosen.reason)
+    now = datetime.now(UTC)
+    who, days = chosen.rider_ref, chosen.days
+    return _order(engine, _ALL, lambda: order.denial(who, reason, now=now, days=days))
+
+
+def _threshold(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    wanted = (None, None) if chosen.clear else (chosen.target_fpir, chosen.margin)
+    return _order(engine, chosen.station_id, lambda: order.threshold(*wanted))
+
+
+def _tariff(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    from fare.city import shipped
+
+    now = datetime.now(UTC)
+    return _order(engine, _ALL, lambda: order.tariff(shipped(chosen.city).tariff, now))
+
+
+def _order(engine: sa.Engine, station_id: str, made: Callable[[], Change]) -> int:
+    """Publish an order to a station or to all, and print it; or print why there is none."""
+    from fare.city import CityUnreadable
+
+    with engine.connect() as connection:
+        known = stations(connection)
+    where = known if station_id == _ALL else (station_id,)
+    try:
+        change = made()
+        PostgresViewLog(engine, _safe()).publish(where, [change])
+    except (LookupError, ValueError, CityUnreadable) as problem:
+        print(f"nothing was ordered: {problem}", file=sys.stderr)
+        return 1
+    told = f"{len(where)} stations" if station_id == _ALL else station_id
+    print(f"{told}: {order.in_words(change)}")
+    return 0
 
 
 def _simulate(chosen: argparse.Namespace) -> int:

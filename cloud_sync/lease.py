@@ -20,12 +20,15 @@ class Lease:
     """Aware UTC, by the cloud's clock; None when the gallery was never caught up."""
     mark: datetime | None = None
     """The latest time ever known to have passed, aware UTC; it never goes back."""
+    renewed: datetime | None = None
+    """The cloud's time when the replica was last known to hold all of its view, aware UTC: from
+    then on it may lack a deletion, or a line of the deny list."""
 
     def raised(self, moment: datetime) -> "Lease":
         """Return the lease with the mark at `moment` if that is later."""
         if self.mark is not None and moment <= self.mark:
             return self
-        return Lease(self.until, moment)
+        return Lease(self.until, moment, self.renewed)
 
 
 @dataclass(frozen=True, slots=True)

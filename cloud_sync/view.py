@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from cloud_sync.content import check, check_setting, key_of, urgency
+from cloud_sync.content import check, key_of, urgency
 from cloud_sync.gallery import Change, PutSetting, PutTemplate
 from cloud_sync.messages import PROTOCOL, Deny, Hello, Resume, UpgradeRequired
+from cloud_sync.setting import read
 
 CHUNK_ITEMS = 256
 """Changes in a chunk: some 280 kB, far below gRPC's 4 MiB (reference/reliability.md, 2.4)."""
@@ -276,12 +277,12 @@ def space_of(changes: Iterable[Change], head: Head, *, dimension: int) -> tuple[
     Raises:
         TemplateRefused: A template is not a unit vector of its dimension.
         SpaceRefused: A template is of another space.
-        SettingRefused: A setting is longer than agreed.
+        SettingRefused: A setting is no document that a station could go by.
     """
     space = (head.model_id, head.transform_id)
     for change in changes:
         if isinstance(change, PutSetting):
-            check_setting(change.setting)
+            read(change.setting)
         if not isinstance(change, PutTemplate):
             continue
         template = change.template

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from edge_gate.reason import DenyReason
-from fare.tap import Medium
+from fare.tap import Medium, TapFlag
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Answer:
     """Searches made for this answer."""
     again: bool = False
     """The barrier opened once more on the tap of a passage that did not happen."""
+    flags: tuple[TapFlag, ...] = ()
+    """What was different at this passage, sorted: the tap's."""
     deciding_frame_to_open_ms: float | None = None
     """From the arrival of the frame that decided to the open command; None for a refusal."""
     first_usable_to_open_ms: float | None = None
@@ -49,6 +51,7 @@ class Answer:
             "liveness": _rounded(self.live, 3),
             "attempts": self.attempts,
             "again": self.again,
+            "flags": ",".join(self.flags),
             "deciding_frame_to_open_ms": _rounded(self.deciding_frame_to_open_ms, 1),
             "first_usable_to_open_ms": _rounded(self.first_usable_to_open_ms, 1),
         }

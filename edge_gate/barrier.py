@@ -22,6 +22,8 @@ class State(StrEnum):
     """Somebody is between the two light beams."""
     FAULT = "fault"
     """Out of service until staff reset it."""
+    RELEASED = "released"
+    """Open for everybody until it is recalled: emergency release."""
 
 
 class Event(StrEnum):
@@ -41,6 +43,10 @@ class Event(StrEnum):
     """The drive is blocked, or the turnstile no longer answers."""
     RESET = "reset"
     """Staff have looked and put the lane back into service."""
+    RELEASE = "release"
+    """The station's mode opens all barriers."""
+    RECALL = "recall"
+    """The station's mode no longer does."""
 
 
 class Command(StrEnum):
@@ -69,6 +75,8 @@ class Step:
 _SHUT = Step(State.CLOSED, (Command.CLOSE,))
 _PASSED = Step(State.CLOSED, (Command.CLOSE,), passed=True)
 _BROKEN = Step(State.FAULT, (Command.STOP, Command.ALARM))
+_FREE = Step(State.RELEASED, (Command.OPEN,))
+_WALKED = Step(State.RELEASED, passed=True)
 
 TABLE: Mapping[tuple[State, Event], Step] = MappingProxyType(
     {
@@ -80,6 +88,8 @@ TABLE: Mapping[tuple[State, Event], Step] = MappingProxyType(
         (State.CLOSED, Event.INTRUSION): Step(State.CLOSED, (Command.ALARM,)),
         (State.CLOSED, Event.JAM): _BROKEN,
         (State.CLOSED, Event.RESET): _SHUT,
+        (State.CLOSED, Event.RELEASE): _FREE,
+        (State.CLOSED, Event.RECALL): Step(State.CLOSED),
         # Grants never add up: one opening lets one person through.
         (State.OPEN, Event.GRANT): Step(State.OPEN),
         (State.OPEN, Event.ENTERED): Step(State.PASSING),
@@ -90,6 +100,8 @@ TABLE: Mapping[tuple[State, Event], Step] = MappingProxyType(
         (State.OPEN, Event.INTRUSION): Step(State.CLOSED, (Command.CLOSE, Command.ALARM)),
         (State.OPEN, Event.JAM): _BROKEN,
         (State.OPEN, Event.RESET): _SHUT,
+        (State.OPEN, Event.RELEASE): _FREE,
+        (State.OPEN, Event.RECALL): Step(State.OPEN),
         (State.PASSING, Event.GRANT): Step(State.PASSING),
         # A suitcase, a child by the hand or a second person: one beam cannot tell.
         (State.PASSING, Event.ENTERED): Step(State.PASSING),
@@ -99,6 +111,8 @@ TABLE: Mapping[tuple[State, Event], Step] = MappingProxyType(
         (State.PASSING, Event.INTRUSION): Step(State.PASSING, (Command.ALARM,)),
         (State.PASSING, Event.JAM): _BROKEN,
         (State.PASSING, Event.RESET): _SHUT,
+        (State.PASSING, Event.RELEASE): _FREE,
+        (State.PASSING, Event.RECALL): Step(State.PASSING),
         (State.FAULT, Event.GRANT): Step(State.FAULT),
         (State.FAULT, Event.ENTERED): Step(State.FAULT),
         (State.FAULT, Event.LEFT): Step(State.FAULT),
@@ -106,6 +120,19 @@ TABLE: Mapping[tuple[State, Event], Step] = MappingProxyType(
         (State.FAULT, Event.INTRUSION): Step(State.FAULT, (Command.ALARM,)),
         (State.FAULT, Event.JAM): Step(State.FAULT),
         (State.FAULT, Event.RESET): _SHUT,
+        (State.FAULT, Event.RELEASE): _FREE,
+        (State.FAULT, Event.RECALL): Step(State.FAULT),
+        # No tap stands behind these passages; they are counted, whichever way people leave.
+        (State.RELEASED, Event.GRANT): Step(State.RELEASED),
+        (State.RELEASED, Event.ENTERED): Step(State.RELEASED),
+        (State.RELEASED, Event.LEFT): _WALKED,
+        (State.RELEASED, Event.TIMEOUT): Step(State.RELEASED),
+        (State.RELEASED, Event.INTRUSION): _WALKED,
+        # The lane asks for RELEASE again: leaves that stuck half open must not stay so.
+        (State.RELEASED, Event.JAM): _BROKEN,
+        (State.RELEASED, Event.RESET): Step(State.RELEASED),
+        (State.RELEASED, Event.RELEASE): Step(State.RELEASED),
+        (State.RELEASED, Event.RECALL): _SHUT,
     }
 )
 

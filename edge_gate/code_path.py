@@ -109,7 +109,13 @@ class CodePath:
             if self._in_sight(mark, now.mono_s):
                 self._answered[mark] = now.mono_s
                 continue
-            result = verify(payload, self._holdings.keys, now.wall, self._config.ride_code)
+            result = verify(
+                payload,
+                self._holdings.keys,
+                now.wall,
+                self._config.ride_code,
+                clock_error_ms=now.clock_error_ms,
+            )
             presented.append(Presented(mark, result, frame_s))
         return tuple(presented)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from cloud_sync.calibration import OpeningConfig
+from edge_gate.holdings import TiersConfig
 from edge_gate.pipeline import LaneConfig
 from fare.tap import Direction
 
@@ -66,6 +67,9 @@ class StationConfig:
     target_fpir: float = 1e-2
     """Share of strangers' approaches that may open wrongly, above 0, below 1; with the gallery's
     size it makes the threshold (`cloud_sync.calibration`)."""
+    second_tier_share: float = 0.5
+    """The part of `target_fpir` that the second tier's search may use, above 0, below 1; the first
+    tier has the rest, and all of it where no second tier opens (`edge_gate.holdings`)."""
     fnir_limit: float = 0.2
     """Largest expected share of riders sent to the code reader, 0.005 to 0.5; with more, no face
     opens at this station."""
@@ -93,15 +97,16 @@ class StationConfig:
         if len({lane.id for lane in self.lanes}) != len(self.lanes):
             raise ValueError("two lanes have the same id")
         OpeningConfig(self.target_fpir, self.fnir_limit)
+        TiersConfig(self.target_fpir, self.second_tier_share)
         if not 1 <= self.model_threads <= 16:
             raise ValueError("model_threads is 1 to 16")
         if not 7 <= self.keep_taps_days <= 3_650:
             raise ValueError("keep_taps_days is 7 to 3,650")
 
     @property
-    def opening(self) -> OpeningConfig:
-        """When a face alone may open."""
-        return OpeningConfig(self.target_fpir, self.fnir_limit)
+    def tiers(self) -> TiersConfig:
+        """The promise to strangers, and its split."""
+        return TiersConfig(self.target_fpir, self.second_tier_share)
 
     def lane_config(self, lane: LaneSpec) -> LaneConfig:
         """Return the stages' configuration with the lane's own zone in it."""

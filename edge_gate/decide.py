@@ -48,11 +48,20 @@ class Standing:
     """Templates received but refused, because they are of another space."""
     threshold: float | None
     """Least cosine for this size and target FPIR, -1 to 1; None if a face alone may not open at
-    this size."""
+    this size. Size and threshold are those of the first tier."""
     lease: Lease
     """Until when the gallery may be trusted without word from the cloud."""
     anchor: Anchor | None = None
     """The cloud's time when last heard in this process, which the lease is held against."""
+    second_size: int = 0
+    """Templates held in the second tier."""
+    second_threshold: float | None = None
+    """Least cosine for a rider of the second tier; None if none of them may open by a face alone:
+    there are none, or more than the model supports."""
+    margin_min: float | None = None
+    """The station's own margin, where the operator has set one; None leaves it to the lane's."""
+    intact: bool = True
+    """Whether the gallery's canaries were found when last looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,7 @@ class Evidence:
     """All that the frames of one person gave."""
 
     candidates: Candidates
-    """The best two riders for the fused probe."""
+    """The best two riders of both tiers for the fused probe."""
     live: float
     """Fused liveness, 0 to 1."""
     complete: bool = True
@@ -89,17 +98,23 @@ def closed(standing: Standing, now: Moment) -> Deny | None:
     leased = is_usable(standing.lease, standing.anchor, wall=now.wall, monotonic_s=now.mono_s)
     if not leased:
         return Deny(DenyReason.GALLERY_STALE)
-    if standing.size == 0:
+    if not standing.intact:
+        return Deny(DenyReason.GALLERY_BROKEN)
+    if standing.size + standing.second_size == 0:
         return Deny(DenyReason.SPACE_MISMATCH if standing.foreign else DenyReason.GALLERY_EMPTY)
-    if standing.threshold is None:
-        return Deny(DenyReason.GALLERY_TOO_LARGE)
-    return None
+    # A first tier too large shuts all: it is the one that the second is measured against.
+    counted = standing.threshold if standing.size else standing.second_threshold
+    return Deny(DenyReason.GALLERY_TOO_LARGE) if counted is None else None
 
 
 def decide(
     evidence: Evidence, standing: Standing, *, now: Moment, config: DecideConfig
 ) -> Decision:
-    """Grant the best rider, or say why not.
+    """Grant the best rider of both tiers, or say why not.
+
+    The best must reach the threshold of their own tier and be ahead of the second best by the
+    margin, whatever tier that one is in: who is a stranger to the first tier may be a rider of the
+    second, and must not ride on somebody of the first who looks like them.
 
     Args:
         evidence: Of one person.
@@ -110,13 +125,22 @@ def decide(
     shut = closed(standing, now)
     if shut is not None:
         return shut
-    assert standing.threshold is not None
     if evidence.live < (config.live_min if evidence.complete else config.live_at_once):
         return Deny(DenyReason.PRESENTATION_ATTACK)
-    scores = evidence.candidates.scores
-    if not scores or scores[0] < standing.threshold:
+    margin_min = config.margin_min if standing.margin_min is None else standing.margin_min
+    return _match(evidence.candidates, standing, margin_min)
+
+
+def _match(candidates: Candidates, standing: Standing, margin_min: float) -> Decision:
+    scores = candidates.scores
+    threshold = standing.threshold if candidates.tier == 1 else standing.second_threshold
+    if not scores:
+        return Deny(DenyReason.NOT_RECOGNISED)
+    if threshold is None:
+        return Deny(DenyReason.SECOND_TIER_CLOSED)
+    if scores[0] < threshold:
         return Deny(DenyReason.NOT_RECOGNISED)
     margin = scores[0] - scores[1] if len(scores) > 1 else scores[0]
-    if margin < config.margin_min:
+    if margin < margin_min:
         return Deny(DenyReason.AMBIGUOUS)
-    return Grant(evidence.candidates.riders[0], scores[0], margin)
+    return Grant(candidates.riders[0], scores[0], margin)

@@ -118,6 +118,11 @@ class FacePath:
             return None
         return self._see(self._eye, frame, now)
 
+    def rest(self, frame: Frame | None, now: Moment) -> None:
+        """Watch the camera, but look at nobody: the barriers are open for everybody."""
+        self._shut = self._why_shut(self._watch.step(frame, now.mono_s), now)
+        self._forget()
+
     def close(self) -> None:
         """Look no more: the eye failed in a way that no adapter foresaw."""
         self._eye = None

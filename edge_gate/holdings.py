@@ -1,54 +1,100 @@
-"""What the station holds of riders now: the gallery, the ride-code keys and the lease on both.
+"""What the station holds of riders now: the gallery, the ride-code keys, the orders, the lease.
 
-The thread that follows the cloud calls `apply`, `reset` and `renew`, a chore calls `sweep`; they
-take turns. Lanes read `standing`, `keys` and `gallery` at any time; each is swapped as a whole.
+The thread that follows the cloud calls `apply`, `reset` and `renew`, chores call `sweep` and
+`examine`; they take turns. Lanes read `standing`, `keys`, `orders` and `gallery` at any time; each
+is swapped as a whole.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from cloud_sync.gallery import Change, DropKey, DropTemplate, IssuerKey, PutKey, PutTemplate
+from cloud_sync.gallery import (
+    Change,
+    DropKey,
+    DropSetting,
+    DropTemplate,
+    IssuerKey,
+    PutKey,
+    PutSetting,
+    PutTemplate,
+    SettingName,
+)
 from cloud_sync.lease import Anchor, Lease
 from edge_gate.decide import Standing
+from edge_gate.orders import Orders
 from edge_gate.ride_code import KeyRing
-from edge_gate.search import Gallery, sort_changes, space_of
+from edge_gate.search import sort_changes, space_of
+from edge_gate.tiers import Tiers
+from fare.log import say
 
-ThresholdFor = Callable[[int], float | None]
-"""Size of a gallery to the least cosine that opens; None where a face alone may not."""
+_LOG = logging.getLogger(__name__)
+
+ThresholdFor = Callable[[int, float], float | None]
+"""Size of a gallery and target FPIR to the least cosine that opens; None where a face alone may
+not."""
+
+
+@dataclass(frozen=True, slots=True)
+class TiersConfig:
+    """How the station's promise to strangers is divided between its two searches."""
+
+    target_fpir: float = 1e-2
+    """Share of strangers' approaches that may open wrongly, by both searches together, above 0,
+    below 1."""
+    second_share: float = 0.5
+    """The part of it that the second tier may use, above 0, below 1; the first has the rest. The
+    chance that either search errs is at most the sum of both, so the promise holds for any share.
+    Halves cost the first tier 0.02 of its threshold (ln 2 times the tail's mean excess of 0.03).
+    Where no second tier opens, because there is none or more than the model supports, the first
+    has all of it."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: One is out of range.
+        """
+        if not (0 < self.target_fpir < 1 and 0 < self.second_share < 1):
+            raise ValueError(f"out of range: {self}")
 
 
 class Holdings:
-    """A station's gallery and keys."""
+    """A station's gallery, keys and orders."""
 
     def __init__(
         self,
-        gallery: Gallery,
+        gallery: Tiers,
         threshold_for: ThresholdFor,
         *,
+        config: TiersConfig | None = None,
         turn: AbstractContextManager[object] | None = None,
     ) -> None:
         """Start with an empty gallery and no lease.
 
         Args:
             gallery: Empty; from here on changed only through this object.
-            threshold_for: From the model card's calibration and the station's target FPIR.
+            threshold_for: From the model card's calibration.
+            config: The station's target FPIR and its split.
             turn: A reusable context that one thread at a time can hold; give a lock where the
                 writers are threads.
         """
         self._turn = turn or nullcontext()
         self._gallery = gallery
         self._threshold_for = threshold_for
+        self._config = config or TiersConfig()
         self._foreign: set[UUID] = set()
         self._keys: dict[int, IssuerKey] = {}
         self._ring = KeyRing()
+        self._orders = Orders()
         self._standing = Standing(0, 0, None, Lease())
         self._revision = 0
 
     @property
-    def gallery(self) -> Gallery:
+    def gallery(self) -> Tiers:
         """To search in."""
         return self._gallery
 
@@ -58,9 +104,20 @@ class Holdings:
         return self._ring
 
     @property
+    def orders(self) -> Orders:
+        """Deny list, mode and the other documents in force now."""
+        return self._orders
+
+    @property
     def standing(self) -> Standing:
         """What the gallery is worth now."""
         return self._standing
+
+    @property
+    def target_fpir(self) -> float:
+        """The station's target for both searches together: the operator's, else its own."""
+        override = self._orders.threshold.target_fpir
+        return self._config.target_fpir if override is None else override
 
     @property
     def revision(self) -> int:
@@ -75,7 +132,9 @@ class Holdings:
             revision: Of the view after them, where they come from one.
         """
         with self._turn:
+            self._orders = self._orders.after(changes)
             self._take(changes)
+            self._examine(all_of_them=False)
             self._revision = self._revision if revision is None else revision
 
     def reset(self, changes: Iterable[Change], *, revision: int | None = None) -> None:
@@ -88,13 +147,23 @@ class Holdings:
         changes = tuple(changes)
         fold = sort_changes(changes, self._gallery.space)
         held = {template.rider_ref for template in fold.puts}
+        coming = [sum(put.tier == tier for put in fold.puts) for tier in (1, 2)]
         with self._turn:
-            self._restand(at_least=max(self._gallery.size, len(fold.puts)))
+            # A document of the snapshot that cannot be read leaves the last good one in force.
+            fresh = replace(self._orders, denials=Orders().denials)
+            self._orders = _without_leftovers(fresh.after(changes), changes)
+            self._restand(
+                at_least=(
+                    max(self._gallery.size, coming[0]),
+                    max(self._gallery.second_size, coming[1]),
+                )
+            )
             self._gallery.replace(fold.puts)
             self._foreign.clear()
             self._keys.clear()
             # The templates are in; the keys and the foreign are still to be noted.
             self._take([c for c in changes if not _is_held(c, held)])
+            self._examine(all_of_them=True)
             self._revision = self._revision if revision is None else revision
 
     def renew(self, lease: Lease, anchor: Anchor | None) -> None:
@@ -111,11 +180,37 @@ class Holdings:
                 self._restand()
         return len(gone)
 
+    def examine(self) -> bool:
+        """Look for all canaries; a gallery that lost one opens for nobody and is built anew.
+
+        Returns:
+            Whether the gallery is sound now.
+        """
+        with self._turn:
+            return self._examine(all_of_them=True)
+
+    def _examine(self, *, all_of_them: bool) -> bool:
+        if self._gallery.sound(all_of_them=all_of_them):
+            if not self._standing.intact:
+                self._standing = replace(self._standing, intact=True)
+            return True
+        self._standing = replace(self._standing, intact=False)
+        say(_LOG, "gallery_broken", level=logging.CRITICAL, revision=self._revision)
+        self._gallery.rebuild()
+        sound = self._gallery.sound(all_of_them=True)
+        if sound:
+            self._standing = replace(self._standing, intact=True)
+            say(_LOG, "gallery_rebuilt", level=logging.WARNING, revision=self._revision)
+        return sound
+
     def _take(self, changes: Sequence[Change]) -> None:
         fold = sort_changes(changes, self._gallery.space)
         # First the stricter threshold, then the larger gallery: a search in between must not be
         # judged by what fewer templates would have allowed.
-        self._restand(at_least=self._gallery.size + len(fold.puts))
+        coming = [sum(put.tier == tier for put in fold.puts) for tier in (1, 2)]
+        self._restand(
+            at_least=(self._gallery.size + coming[0], self._gallery.second_size + coming[1])
+        )
         self._gallery.apply(fold.puts, fold.drops)
         for change in changes:
             match change:
@@ -132,16 +227,32 @@ class Holdings:
                     self._keys.pop(key_id, None)
         self._restand()
 
-    def _restand(self, *, at_least: int = 0) -> None:
-        size = self._gallery.size
-        judged = max(size, at_least)
+    def _restand(self, *, at_least: tuple[int, int] = (0, 0)) -> None:
+        size, second_size = self._gallery.size, self._gallery.second_size
+        first, second = self._thresholds(max(size, at_least[0]), max(second_size, at_least[1]))
         self._standing = replace(
             self._standing,
             size=size,
+            second_size=second_size,
             foreign=len(self._foreign),
-            threshold=self._threshold_for(judged) if judged else None,
+            threshold=first,
+            second_threshold=second,
+            margin_min=self._orders.threshold.margin_min,
         )
         self._ring = KeyRing(self._keys.values())
+
+    def _thresholds(self, size: int, second_size: int) -> tuple[float | None, float | None]:
+        """Return both tiers' thresholds; see `TiersConfig.second_share` for the split."""
+        target, share = self.target_fpir, self._config.second_share
+        second = self._threshold_for(second_size, share * target) if second_size else None
+        left = target if second is None else (1 - share) * target
+        return self._threshold_for(size, left) if size else None, second
+
+
+def _without_leftovers(orders: Orders, changes: Iterable[Change]) -> Orders:
+    """Return the orders without documents that a snapshot has no word of."""
+    told = {change.setting.name for change in changes if isinstance(change, PutSetting)}
+    return orders.after(DropSetting(name) for name in SettingName if name not in told)
 
 
 def _is_held(change: Change, held: set[UUID]) -> bool:

@@ -26,7 +26,7 @@ from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
 from cloud_sync.clock import Clock
 from cloud_sync.fleet import EdgeHealth
-from cloud_sync.gallery import Delta, PutKey, PutTemplate
+from cloud_sync.gallery import Delta, PutDenial, PutKey, PutSetting, PutTemplate
 from cloud_sync.lease import assumed
 from cloud_sync.messages import PROTOCOL
 from cloud_sync.replica import Holding
@@ -46,10 +46,11 @@ from edge_gate.health import Means, Tally, node_health
 from edge_gate.holdings import Holdings
 from edge_gate.lap import Laps
 from edge_gate.loop import Chore, LaneLoop, NodeLoop, Service, make_turn
-from edge_gate.moment import Moment
+from edge_gate.moment import Moment, moment
 from edge_gate.pipeline import LanePipeline, Organs
-from edge_gate.status import Journal, StationStatus, gallery_status
+from edge_gate.status import Journal, StationStatus, gallery_status, orders_status
 from edge_gate.tapping import Place, Tapper
+from edge_gate.tiers import Tiers
 from edge_gate.web import NodeDoors, make_app
 from fare.adapters import serving
 from fare.log import say
@@ -106,7 +107,10 @@ class Node:
         self._replica = SqliteReplica(config.data_dir / "gallery.db")
         self._sight = sight.open_sight(config, given.models)
         self._holdings = Holdings(
-            FaissGallery(self._sight.space), sight.threshold_for(config), turn=make_turn()
+            Tiers(FaissGallery(self._sight.space), FaissGallery(self._sight.space)),
+            sight.threshold_for(config),
+            config=config.tiers,
+            turn=make_turn(),
         )
         self._tapper = Tapper(
             self._outbox, entropy=given.entropy, now=given.clock.wall(), turn=make_turn()
@@ -141,10 +145,9 @@ class Node:
 
     def moment(self) -> Moment:
         """Return now; the wall clock's error is its distance from the cloud's, where known."""
-        wall, mono_s = self._given.clock.wall(), self._given.clock.monotonic_s()
+        clock = self._given.clock
         anchor = self._holdings.standing.anchor
-        error_s = abs((wall - anchor.now(mono_s)).total_seconds()) if anchor else 0.0
-        return Moment(mono_s, wall, round(1000 * error_s))
+        return moment(anchor, wall=clock.wall(), mono_s=clock.monotonic_s())
 
     def _lane(self, lane: LaneSpec) -> LaneLoop:
         place = Place(self._config.station_id, lane.id, lane.direction)
@@ -200,6 +203,7 @@ class Node:
         def seal(_: Moment) -> None:
             if self._holdings.gallery.seal():
                 say(_LOG, "gallery_sealed", templates=self._holdings.gallery.size)
+                self._holdings.examine()
 
         def sweep(now: Moment) -> None:
             gone = self._holdings.sweep(now.wall)
@@ -211,7 +215,15 @@ class Node:
             if gone:
                 say(_LOG, "taps_pruned", count=gone)
 
-        return Chore("seal", 2.0, seal), Chore("sweep", 10.0, sweep), Chore("prune", 60.0, prune)
+        def examine(_: Moment) -> None:
+            self._holdings.examine()
+
+        return (
+            Chore("canary", 10.0, examine),
+            Chore("seal", 2.0, seal),
+            Chore("sweep", 10.0, sweep),
+            Chore("prune", 60.0, prune),
+        )
 
     def _services(self) -> tuple[Service, ...]:
         """Return what talks with the cloud; without a cloud the replica is read once."""
@@ -272,8 +284,12 @@ class Node:
                 self._holdings.apply(news.changes, revision=news.to_rev)
             case Holding():
                 puts = [PutTemplate(template) for template in news.templates]
-                keys = [PutKey(key) for key in news.keys]
-                self._holdings.reset([*puts, *keys], revision=news.rev)
+                rest = (
+                    *map(PutKey, news.keys),
+                    *map(PutDenial, news.denials),
+                    *map(PutSetting, news.settings),
+                )
+                self._holdings.reset([*puts, *rest], revision=news.rev)
                 say(_LOG, "gallery_loaded", templates=len(puts), revision=news.rev)
 
     def _doors(self) -> NodeDoors:
@@ -302,8 +318,9 @@ class Node:
             config.edge_id,
             now.wall,
             self._sight.words,
-            gallery_status(self._holdings, now, target_fpir=config.target_fpir),
+            gallery_status(self._holdings, now),
             self._outbox.depth(),
             tuple(lane.status for lane in self._lanes.values()),
             self._journal.newest(),
+            orders_status(self._holdings, now),
         )

@@ -15,6 +15,9 @@ from fare.log import say
 
 _LOG = logging.getLogger(__name__)
 
+RELEASE_AGAIN_S = 1.0
+"""Between two attempts to release a lane that is out of service, seconds."""
+
 
 class Passage:
     """A lane's barrier, its turnstile and the node's tapper; one thread."""
@@ -26,6 +29,7 @@ class Passage:
         self._tapper = tapper
         self._turnstile = turnstile
         self._barrier = Barrier(config)
+        self._released_s = float("-inf")
 
     @property
     def place(self) -> Place:
@@ -68,6 +72,21 @@ class Passage:
             self._apply(event, now.mono_s)
         self._barrier, commands = self._barrier.tick(now.mono_s)
         self._obey(commands, now.mono_s)
+
+    def release(self, now: Moment) -> None:
+        """Open for everybody, as often as needed; a lane out of service is asked again."""
+        due = now.mono_s - self._released_s >= RELEASE_AGAIN_S
+        if self._barrier.state is not State.RELEASED and due:
+            self._released_s = now.mono_s
+            say(_LOG, "released", level=logging.WARNING, lane=self._place.lane_id)
+            self._apply(Event.RELEASE, now.mono_s)
+
+    def recall(self, now: Moment) -> None:
+        """Close again if the lane was released; else nothing happens."""
+        if self._barrier.state is State.RELEASED:
+            say(_LOG, "recalled", level=logging.WARNING, lane=self._place.lane_id)
+            self._apply(Event.RECALL, now.mono_s)
+            self._released_s = float("-inf")
 
     def reset(self, now: Moment) -> None:
         """Put the lane back into service: staff have looked."""

@@ -5,7 +5,7 @@ fail without the other.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edge_gate.answer import Answer
 from edge_gate.barrier import BarrierConfig, State
@@ -16,16 +16,17 @@ from edge_gate.face_path import FaceConfig, FacePath
 from edge_gate.holdings import Holdings
 from edge_gate.lap import Laps
 from edge_gate.moment import Moment
+from edge_gate.orders import admitted
 from edge_gate.pace import Pace, PaceConfig
 from edge_gate.passage import Passage
 from edge_gate.reason import Deny, DenyReason
 from edge_gate.ride_code import Refused
-from edge_gate.screen import Display, DisplayConfig, Screen
+from edge_gate.screen import RELEASED, Display, DisplayConfig, Screen, note
 from edge_gate.sight import Recognised, Unrecognised
 from edge_gate.tapping import Credential, Ignored, MayPass, Outcome, Place, Quiet, Tapper
 from edge_gate.turnstile import Turnstile
 from edge_gate.watch import CameraState
-from fare.tap import Medium
+from fare.tap import Medium, TapFlag
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,12 @@ class LanePipeline:
         self._passage.tick(now)
         if self._passage.passages > before:
             self._faces.passed()
+        if self._holdings.orders.mode.released:
+            self._passage.release(now)
+            self._faces.rest(frame, now)
+            self._show((), now.mono_s)
+            return ()
+        self._passage.recall(now)
         answers: list[Answer] = []
         self._in_faces = True
         sight = self._faces.step(frame, now)
@@ -175,6 +182,7 @@ class LanePipeline:
                 live=sight.live,
                 attempts=sight.attempts,
                 again=isinstance(outcome, MayPass) and outcome.again,
+                flags=_flags(outcome),
                 deciding_frame_to_open_ms=_ms(sight.frame_s, opened_s) if opened else None,
                 first_usable_to_open_ms=_ms(sight.first_usable_s, opened_s) if opened else None,
             )
@@ -196,7 +204,7 @@ class LanePipeline:
                 return []
             case Deny(reason):
                 return [Answer(Medium.CODE, reason, result.rider_ref)]
-            case MayPass(_, again):
+            case MayPass(tap, again):
                 self._faces.excuse()
                 took_ms = _ms(presented.frame_s, opened_s)
                 return [
@@ -205,11 +213,17 @@ class LanePipeline:
                         None,
                         result.rider_ref,
                         again=again,
+                        flags=tuple(sorted(tap.flags)),
                         deciding_frame_to_open_ms=took_ms,
                     )
                 ]
 
     def _present(self, credential: Credential, now: Moment) -> Outcome:
+        direction = self.place.direction
+        flags = admitted(self._holdings.orders, credential.rider_ref, direction, now.wall)
+        if isinstance(flags, Deny):
+            return flags
+        credential = replace(credential, flags=flags)
         with self._laps.of("tap"):
             return self._passage.present(credential, now)
 
@@ -225,7 +239,10 @@ class LanePipeline:
         self._view = self._look(now_s)
 
     def _look(self, now_s: float) -> LaneView:
-        state = self._passage.state
+        state, mode = self._passage.state, self._holdings.orders.mode
+        if state is State.RELEASED:
+            passages = self._passage.passages
+            return LaneView(RELEASED, self._faces.camera, state, passages, self._faces.shut)
         shut = DenyReason.BARRIER_FAULT if state is State.FAULT else self._faces.shut
         screen = self._display.show(
             now_s,
@@ -233,6 +250,7 @@ class LanePipeline:
             busy=self._faces.busy,
             shut=shut,
         )
+        screen = replace(screen, note=note(mode))
         return LaneView(screen, self._faces.camera, state, self._passage.passages, shut)
 
 
@@ -240,6 +258,10 @@ def _refused(sight: Unrecognised) -> Answer:
     return Answer(
         Medium.FACE, sight.reason, score=sight.score, live=sight.live, attempts=sight.attempts
     )
+
+
+def _flags(outcome: Outcome) -> tuple[TapFlag, ...]:
+    return tuple(sorted(outcome.tap.flags)) if isinstance(outcome, MayPass) else ()
 
 
 def _ms(from_s: float, to_s: float) -> float:

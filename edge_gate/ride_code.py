@@ -34,7 +34,7 @@ class RideCodeConfig:
 
     skew_s: float = 5.0
     """Budget for the difference between the issuer's clock and the gate's, seconds, 0 to 60
-    (reference/reliability.md, 3.5)."""
+    (reference/reliability.md, 3.5). A gate that knows itself to be further off judges no code."""
     validity_s_max: int = 120
     """A code is never good for longer than this after its making, whatever it says itself,
     seconds, 1 to 255: what a screenshot sent to a friend is worth."""
@@ -121,7 +121,12 @@ def issue(
 
 
 def verify(
-    payload: bytes, keys: KeyRing, now: datetime, config: RideCodeConfig
+    payload: bytes,
+    keys: KeyRing,
+    now: datetime,
+    config: RideCodeConfig,
+    *,
+    clock_error_ms: int = 0,
 ) -> Accepted | Refused:
     """Judge what a scanner read; never raises, whatever the bytes.
 
@@ -133,10 +138,11 @@ def verify(
         keys: The trusted issuers.
         now: The gate's clock, aware.
         config: The limits.
+        clock_error_ms: How far off that clock is known to be.
 
     Returns:
-        `Accepted`, or `Refused` with CODE_FOREIGN, CODE_TRUNCATED, CODE_FORGED, CODE_FUTURE or
-        CODE_EXPIRED.
+        `Accepted`, or `Refused` with CODE_FOREIGN, CODE_TRUNCATED, CODE_FORGED, CLOCK_UNSURE,
+        CODE_FUTURE or CODE_EXPIRED.
     """
     if not HEAD.startswith(payload[: len(HEAD)]):
         return Refused(DenyReason.CODE_FOREIGN)
@@ -151,7 +157,8 @@ def verify(
         key.verify(signature, body)
     except InvalidSignature:
         return Refused(DenyReason.CODE_FORGED)
-    untimely = _untimely(now.timestamp() - issued_s, validity_s, config)
+    age_s = None if clock_error_ms > 1000 * config.skew_s else now.timestamp() - issued_s
+    untimely = _untimely(age_s, validity_s, config)
     if untimely is not None:
         return Refused(untimely)
     return Accepted(
@@ -161,7 +168,9 @@ def verify(
     )
 
 
-def _untimely(age_s: float, validity_s: int, config: RideCodeConfig) -> DenyReason | None:
+def _untimely(age_s: float | None, validity_s: int, config: RideCodeConfig) -> DenyReason | None:
+    if age_s is None:
+        return DenyReason.CLOCK_UNSURE
     if age_s < -config.skew_s:
         return DenyReason.CODE_FUTURE
     if age_s > min(validity_s, config.validity_s_max) + config.skew_s:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from cloud_sync.setting import Mode, StationMode
 from edge_gate.reason import DenyReason
 
 
@@ -38,9 +39,13 @@ class Screen:
     """One sentence on what happened or what to do; may be empty."""
     reason: DenyReason | None = None
     """The reason behind STOP or CODE."""
+    note: str = ""
+    """What the station leaves out now, for everybody to read; empty as a rule."""
 
 
 _SHOW_CODE = "Show your code"
+# The same for every reason of the deny list: whoever stands behind reads it too.
+_SEE_STAFF = (Sign.STOP, "Please see staff", "Staff or the ride app will tell you how to go on.")
 
 MESSAGES: Mapping[DenyReason, tuple[Sign, str, str]] = MappingProxyType(
     {
@@ -58,6 +63,10 @@ MESSAGES: Mapping[DenyReason, tuple[Sign, str, str]] = MappingProxyType(
             Sign.CODE, _SHOW_CODE, "Faces are not loaded at this station yet."),
         DenyReason.GALLERY_TOO_LARGE: (
             Sign.CODE, _SHOW_CODE, "Faces are switched off at this station."),
+        DenyReason.SECOND_TIER_CLOSED: (
+            Sign.CODE, _SHOW_CODE, "Your face was not recognised."),
+        DenyReason.GALLERY_BROKEN: (
+            Sign.CODE, _SHOW_CODE, "Faces are being loaded anew at this station."),
         DenyReason.GALLERY_STALE: (
             Sign.CODE, _SHOW_CODE, "This station is offline, so faces are switched off."),
         DenyReason.MODEL_REFUSED: (
@@ -84,6 +93,12 @@ MESSAGES: Mapping[DenyReason, tuple[Sign, str, str]] = MappingProxyType(
             Sign.STOP, "Not a ride code", "Please show the code from the ride app."),
         DenyReason.CODE_FORGED: (
             Sign.STOP, "Code not valid", "Please show the code from the ride app."),
+        DenyReason.CLOCK_UNSURE: (
+            Sign.STOP, "Please see staff", "This station's clock is being set; staff will help."),
+        DenyReason.DENIED_WITHDRAWN: _SEE_STAFF,
+        DenyReason.DENIED_DEBT: _SEE_STAFF,
+        DenyReason.DENIED_LOST: _SEE_STAFF,
+        DenyReason.DENIED_FRAUD: _SEE_STAFF,
         DenyReason.TAP_NOT_DURABLE: (
             Sign.STOP, "Use another lane", "This lane cannot record rides now."),
         DenyReason.BARRIER_FAULT: (
@@ -95,6 +110,21 @@ MESSAGES: Mapping[DenyReason, tuple[Sign, str, str]] = MappingProxyType(
 READY = Screen(Sign.READY, "Look at the camera", "Or show your ride code.")
 WAIT = Screen(Sign.WAIT, "One moment", "Please look at the camera.")
 GO = Screen(Sign.GO, "Go", "Have a good journey.")
+RELEASED = Screen(Sign.GO, "Walk through", "All gates are open. Please keep walking.")
+
+NOTES: Mapping[Mode, str] = MappingProxyType(
+    {
+        Mode.FARE_EXEMPT: "Rides from and to this station are free now.",
+        Mode.TIME_EXEMPT: "There is no limit to the time of a ride now.",
+        Mode.ORDER_EXEMPT: "A missing way in or out is no fault now.",
+    }
+)
+"""What riders read of a mode; emergency release has a screen of its own."""
+
+
+def note(mode: StationMode) -> str:
+    """Return what riders read of the station's mode; empty when nothing is left out."""
+    return " ".join(text for each, text in NOTES.items() if each in mode.modes)
 
 
 def refusal(reason: DenyReason) -> Screen:

@@ -46,10 +46,44 @@ class Candidates:
     """At most k, each once."""
     scores: tuple[float, ...]
     """Cosine similarities, -1 to 1, falling; same length as `riders`."""
+    tiers: tuple[int, ...] = ()
+    """The tier that each was found in, 1 or 2; empty where only one tier was searched."""
+
+    @property
+    def tier(self) -> int:
+        """The tier of the best; 1 where only one was searched."""
+        return self.tiers[0] if self.tiers else 1
 
 
 NOBODY = Candidates((), ())
 """What an empty gallery answers."""
+
+
+def ranked(found: Iterable[tuple[int, Candidates]], k: int = 2) -> Candidates:
+    """Return the best k distinct riders of several searches, with their tiers.
+
+    A rider on the way from one tier to the other may be found in both: the better score counts,
+    and of equal ones the second tier, whose threshold is the stricter.
+
+    Args:
+        found: Tier, and what the search in it gave.
+        k: How many.
+    """
+    rows = [
+        (score, tier, rider)
+        for tier, candidates in found
+        for rider, score in zip(candidates.riders, candidates.scores, strict=True)
+    ]
+    rows.sort(key=lambda row: (-row[0], -row[1]))
+    best: dict[UUID, tuple[float, int]] = {}
+    for score, tier, rider in rows:
+        best.setdefault(rider, (score, tier))
+    first = tuple(best.items())[:k]
+    return Candidates(
+        tuple(rider for rider, _ in first),
+        tuple(score for _, (score, _) in first),
+        tuple(tier for _, (_, tier) in first),
+    )
 
 
 class Gallery(Protocol):
@@ -98,6 +132,10 @@ class Gallery(Protocol):
         Returns:
             Whether there was something to do.
         """
+        ...
+
+    def rebuild(self) -> None:
+        """Build every index anew from the templates held: an index was found damaged."""
         ...
 
     def expired(self, now: datetime) -> tuple[UUID, ...]:

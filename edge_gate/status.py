@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cloud_sync.lease import is_usable
@@ -33,7 +33,7 @@ class GalleryStatus:
     """The gallery and its worth."""
 
     templates: int
-    """Riders whose face can be matched here."""
+    """Riders of the first tier, whose face can be matched here."""
     foreign: int
     """Templates of other models, refused."""
     threshold: float | None
@@ -44,6 +44,30 @@ class GalleryStatus:
     lease_until: datetime | None
     revision: int
     """Of the station's view that the gallery is; 0 before the first."""
+    second_templates: int = 0
+    """Riders of the second tier."""
+    second_threshold: float | None = None
+    """Score from which a face of the second tier opens; None if none does."""
+    intact: bool = True
+    """Whether the gallery's canaries were found."""
+    margin_min: float | None = None
+    """The operator's margin; None is the lane's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersStatus:
+    """What the station goes by beside its gallery."""
+
+    modes: tuple[str, ...] = ()
+    """What is left out now, sorted; empty as a rule."""
+    denied: int = 0
+    """Riders on the deny list."""
+    deny_list_age_s: float | None = None
+    """Seconds since the node last held all of the list; None when it never did."""
+    tariff: str = ""
+    """Version of the tariff that was sent; empty when none was."""
+    refused: tuple[str, ...] = ()
+    """Documents whose newest version was refused; the one before is in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +95,7 @@ class StationStatus:
     lanes: tuple[LaneStatus, ...]
     decisions: tuple[Decision, ...]
     """The newest first."""
+    orders: OrdersStatus = field(default_factory=OrdersStatus)
 
 
 class Journal:
@@ -88,7 +113,7 @@ class Journal:
         return tuple(reversed(tuple(self._kept)))
 
 
-def gallery_status(holdings: Holdings, now: Moment, *, target_fpir: float) -> GalleryStatus:
+def gallery_status(holdings: Holdings, now: Moment) -> GalleryStatus:
     """Return the gallery's worth at a moment."""
     standing = holdings.standing
     leased = is_usable(standing.lease, standing.anchor, wall=now.wall, monotonic_s=now.mono_s)
@@ -96,10 +121,32 @@ def gallery_status(holdings: Holdings, now: Moment, *, target_fpir: float) -> Ga
         templates=standing.size,
         foreign=standing.foreign,
         threshold=standing.threshold,
-        target_fpir=target_fpir,
+        target_fpir=holdings.target_fpir,
         leased=leased,
         lease_until=standing.lease.until,
         revision=holdings.revision,
+        second_templates=standing.second_size,
+        second_threshold=standing.second_threshold,
+        intact=standing.intact,
+        margin_min=standing.margin_min,
+    )
+
+
+def orders_status(holdings: Holdings, now: Moment) -> OrdersStatus:
+    """Return what the station goes by at a moment."""
+    orders, standing = holdings.orders, holdings.standing
+    complete, anchor = standing.lease.renewed, standing.anchor
+    age_s = None
+    if complete is not None:
+        # By the cloud's time as carried on here: a wall clock set back must not make it young.
+        moments = [now.wall] if anchor is None else [now.wall, anchor.now(now.mono_s)]
+        age_s = max(0.0, (max(moments) - complete).total_seconds())
+    return OrdersStatus(
+        modes=tuple(sorted(orders.mode.modes)),
+        denied=len(orders.denials),
+        deny_list_age_s=None if age_s is None else round(age_s),
+        tariff=orders.tariff.version if orders.tariff else "",
+        refused=tuple(sorted(orders.refused)),
     )
 
 

@@ -22,7 +22,7 @@ from edge_gate.ids import ENTROPY_BYTES, uuid7
 from edge_gate.reason import Deny, DenyReason
 from edge_gate.ride_code import ReplayGuard
 from fare.log import say
-from fare.tap import Direction, Medium, Tap
+from fare.tap import Direction, Medium, Tap, TapFlag
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,6 +68,8 @@ class Credential:
     """Cosine similarity times 10,000; 0 for a code."""
     code_id: bytes = b""
     """`Accepted.code_id` of a code; empty for a face."""
+    flags: frozenset[TapFlag] = frozenset()
+    """What is different at this passage, for the tap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +250,7 @@ class Tapper:
             model_id=credential.model_id,
             score_e4=credential.score_e4,
             code_id=credential.code_id,
+            flags=credential.flags,
         )
         try:
             self._outbox.append(tap)

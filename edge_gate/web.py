@@ -144,9 +144,15 @@ def _told(status: StationStatus, lane_id: str) -> str:
 
 
 def _calm(status: StationStatus) -> Any:
-    """Return the station without its clock, which would be news at every look."""
+    """Return the station without its clock, which would be news at every look.
+
+    An age grows just so: it is told in steps of ten seconds.
+    """
     shown = plain(status)
     del shown["time"]
+    age_s = shown["orders"]["deny_list_age_s"]
+    if age_s is not None:
+        shown["orders"]["deny_list_age_s"] = age_s // 10 * 10
     return shown
 
 

@@ -26,6 +26,7 @@ from edge_gate.pipeline import LaneConfig, LanePipeline, Organs
 from edge_gate.ride_code import issue
 from edge_gate.search import Gallery
 from edge_gate.tapping import Place, Tapper
+from edge_gate.tiers import Tiers
 from edge_gate.turnstile import Turnstile
 from fare.tap import Direction
 
@@ -52,8 +53,9 @@ class VirtualLane:
 
     def __post_init__(self) -> None:
         """Join the organs to a lane with a day of lease and one trusted issuer key."""
-        gallery = self.make_gallery(Space(self.model_id))
-        self.holdings = Holdings(gallery, lambda _: self.threshold)
+        space = Space(self.model_id)
+        tiers = Tiers(self.make_gallery(space), self.make_gallery(space))
+        self.holdings = Holdings(tiers, lambda _size, _target: self.threshold)
         self.holdings.apply([PutKey(IssuerKey(1, ISSUER.public_key().public_bytes_raw()))])
         self.holdings.renew(Lease(self.noon + timedelta(days=1), self.noon), None)
         self.outbox = MemoryOutbox(UUID(int=99), NodeKey(bytes(32)))

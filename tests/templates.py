@@ -58,7 +58,7 @@ def deny(
     return PutDenial(Denial(rider(name), reason, datetime(2026, 5, 4, tzinfo=UTC), until))
 
 
-def setting(name: SettingName = SettingName.MODE, body: bytes = b'{"mode":"normal"}') -> PutSetting:
+def setting(name: SettingName = SettingName.MODE, body: bytes = b'{"modes":[]}') -> PutSetting:
     """Return the change that gives the station a document."""
     return PutSetting(Setting(name, body))
 

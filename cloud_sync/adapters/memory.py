@@ -122,7 +122,7 @@ class MemoryReplica:
 
     def renew_lease(self, until: datetime, mark: datetime) -> None:
         """Note a lease."""
-        self._lease = replace(self._lease.raised(mark), until=until)
+        self._lease = replace(self._lease.raised(mark), until=until, renewed=mark)
 
     def raise_mark(self, mark: datetime) -> None:
         """Note that time has passed."""

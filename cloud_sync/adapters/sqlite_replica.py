@@ -51,6 +51,7 @@ _SCHEMA = """
 CREATE TABLE standing (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     epoch BLOB, applied_rev INTEGER NOT NULL, lease_until INTEGER, mark INTEGER,
+    renewed INTEGER,
     chunks INTEGER NOT NULL, template_count INTEGER NOT NULL, root_hash BLOB NOT NULL
 );
 CREATE TABLE template (
@@ -139,8 +140,8 @@ class SqliteReplica:
     def standing(self) -> Standing:
         """Return where it stands; a file found corrupt is dropped and stands at nothing."""
         row = self._read(
-            "SELECT epoch, applied_rev, lease_until, mark, (SELECT count(*) FROM template)"
-            " FROM standing"
+            "SELECT epoch, applied_rev, lease_until, mark, (SELECT count(*) FROM template),"
+            " renewed FROM standing"
         )[0]
         staged: tuple[Any, ...] = (b"", 0)
         if self._staging is not None:
@@ -151,7 +152,7 @@ class SqliteReplica:
             epoch=UUID(bytes=row[0]) if row[0] else None,
             applied_rev=row[1],
             template_count=row[4],
-            lease=Lease(_moment(row[2]), _moment(row[3])),
+            lease=Lease(_moment(row[2]), _moment(row[3]), _moment(row[5])),
             staged_root=staged[0],
             staged_chunks=staged[1],
         )
@@ -214,8 +215,9 @@ class SqliteReplica:
             except SnapshotRefused:
                 self._drop_staging()
                 raise
-            lease = self._file.execute("SELECT lease_until, mark FROM standing").fetchall()[0]
-            staging.execute("UPDATE standing SET lease_until = ?, mark = ?", lease)
+            sql = "SELECT lease_until, mark, renewed FROM standing"
+            lease = self._file.execute(sql).fetchall()[0]
+            staging.execute("UPDATE standing SET lease_until = ?, mark = ?, renewed = ?", lease)
             staging.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             staging.close()
             self._staging = None
@@ -231,7 +233,8 @@ class SqliteReplica:
         """Note a lease; the mark never goes back."""
         with self._guarded():
             self._file.execute(
-                "UPDATE standing SET lease_until = ?, mark = max(ifnull(mark, ?2), ?2)",
+                "UPDATE standing SET lease_until = ?, renewed = ?2,"
+                " mark = max(ifnull(mark, ?2), ?2)",
                 (_micros(until), _micros(mark)),
             )
 
@@ -348,7 +351,9 @@ def _lay_out(connection: apsw.Connection) -> None:
     if found == 0:
         with connection:
             connection.execute(_SCHEMA)
-            connection.execute("INSERT INTO standing VALUES (1, NULL, 0, NULL, NULL, 0, 0, x'')")
+            connection.execute(
+                "INSERT INTO standing VALUES (1, NULL, 0, NULL, NULL, NULL, 0, 0, x'')"
+            )
     elif found != _FORMAT or connection.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
         raise apsw.CorruptError(f"format {found}, or damaged pages")
 

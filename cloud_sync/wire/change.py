@@ -7,7 +7,6 @@ from cloud_sync.content import (
     Space,
     TemplateRefused,
     check,
-    check_setting,
     content_hash,
     pack,
     unpack,
@@ -30,6 +29,7 @@ from cloud_sync.gallery import (
     Template,
 )
 from cloud_sync.messages import NackCode, Refusal
+from cloud_sync.setting import read
 from cloud_sync.wire.primitive import WireBroken, time_of, uuid_of
 
 _REASONS = {
@@ -120,7 +120,7 @@ def _known(change: pb.Change, space: Space) -> Change:
             known = DropDenial(uuid_of(change.drop_denial.rider_ref))
         case "put_setting":
             setting = Setting(_name(change.put_setting.name), change.put_setting.body)
-            check_setting(setting)
+            read(setting)
             known = PutSetting(setting)
         case "drop_setting":
             known = DropSetting(_name(change.drop_setting.name))

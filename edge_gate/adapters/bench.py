@@ -36,6 +36,7 @@ from edge_gate.holdings import Holdings
 from edge_gate.lap import Laps
 from edge_gate.pipeline import LaneConfig, LanePipeline, Organs
 from edge_gate.tapping import Place, Tapper
+from edge_gate.tiers import Tiers
 from fare.tap import Direction
 
 SIZE = 20_000
@@ -131,7 +132,9 @@ def _passengers(
 
 
 def _holdings(space: Space, known: Sequence[Template], threshold: float) -> Holdings:
-    holdings = Holdings(FaissGallery(space), lambda _: threshold)
+    holdings = Holdings(
+        Tiers(FaissGallery(space), FaissGallery(space)), lambda _size, _target: threshold
+    )
     holdings.reset([PutTemplate(template) for template in known])
     holdings.renew(Lease(NOON + timedelta(days=1), NOON), None)
     return holdings

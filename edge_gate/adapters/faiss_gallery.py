@@ -1,11 +1,13 @@
-"""The gallery in FAISS: an immutable sealed segment, a small flat head, tombstones.
+"""The gallery in FAISS: one large sealed segment, a few small heads, tombstones in each.
 
 FAISS is not safe for search beside mutation, so no index is ever changed once a search can see
-it: a change builds the small parts anew and swaps one pointer. The sealed segment is rebuilt by
-`seal`, which the loop calls from a thread that serves no lane.
+it: a change adds a small flat segment and swaps one pointer. Heads of like size are merged, so that
+a long run of changes costs each template a few copies and a search a few small segments. The sealed
+segment is rebuilt by `seal`, which the loop calls from a thread that serves no lane.
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
@@ -30,7 +32,7 @@ class FaissConfig:
     """Templates, >= 1. Up to here the sealed segment is exhaustive (0.3 ms at 4,000); above it is
     product-quantised with exact refinement (0.3 ms at 50,000, against 9 to 14 ms exhaustive)."""
     head_max: int = 512
-    """Templates, >= 1. A head larger than this is sealed at the next `seal`."""
+    """Templates, >= 1. Heads that hold more than this together are sealed at the next `seal`."""
     dead_max: int = 512
     """Tombstones, >= 1. More than these in the sealed segment make the next `seal` due."""
     proposals: int = 8
@@ -52,12 +54,27 @@ class FaissConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Segment:
-    """An index nobody changes any more, and whose row is whose."""
+    """An index nobody changes any more, whose row is whose, and which rows count no more."""
 
     index: Any
     riders: tuple[UUID, ...]
+    members: frozenset[UUID]
+    """The same riders, to look up."""
+    dead: frozenset[UUID] = frozenset()
+    """Riders of this segment who are gone, or whose newer template is in a later segment."""
+    quantised: bool = False
+    """Whether the index proposes and refines; else it is exhaustive."""
 
-    def best(self, vector: Embedding, k: int, dead: frozenset[UUID]) -> list[tuple[float, UUID]]:
+    @property
+    def live(self) -> int:
+        return len(self.riders) - len(self.dead)
+
+    def without(self, riders: AbstractSet[UUID]) -> "_Segment":
+        """Return the segment with tombstones on these riders, as far as they are in it."""
+        dead = riders & self.members
+        return replace(self, dead=self.dead | dead) if dead else self
+
+    def best(self, vector: Embedding, k: int) -> list[tuple[float, UUID]]:
         """Return the k best living riders of the segment, fetching more where many are dead."""
         total = len(self.riders)
         fetch = min(k, total)
@@ -66,7 +83,7 @@ class _Segment:
             found = [
                 (float(score), self.riders[row])
                 for score, row in zip(scores[0], rows[0], strict=True)
-                if row >= 0 and self.riders[row] not in dead
+                if row >= 0 and self.riders[row] not in self.dead
             ]
             if len(found) >= k or fetch == total:
                 return found[:k]
@@ -74,7 +91,7 @@ class _Segment:
         return []
 
 
-_EMPTY = _Segment(None, ())
+_EMPTY = _Segment(None, (), frozenset())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,13 +99,16 @@ class _View:
     """What one search sees; replaced as a whole, never changed."""
 
     sealed: _Segment
-    dead: frozenset[UUID]
-    """Riders of the sealed segment who are gone or whose newer template is in the head."""
-    head: _Segment
+    heads: tuple[_Segment, ...]
+    """Oldest and largest first; no rider lives in two segments."""
 
     @property
     def size(self) -> int:
-        return len(self.sealed.riders) - len(self.dead) + len(self.head.riders)
+        return self.sealed.live + self.head_size
+
+    @property
+    def head_size(self) -> int:
+        return sum(head.live for head in self.heads)
 
 
 class FaissGallery:
@@ -98,8 +118,7 @@ class FaissGallery:
         self._space = space
         self._config = config or FaissConfig()
         self._templates: dict[UUID, Template] = {}
-        self._in_sealed: dict[UUID, Template] = {}
-        self._view = _View(_EMPTY, frozenset(), _EMPTY)
+        self._view = _View(_EMPTY, ())
         self._writer = Lock()
         # One core a search: lanes share the machine, and one query has nothing to split.
         faiss.omp_set_num_threads(1)
@@ -124,33 +143,36 @@ class FaissGallery:
         view = self._view
         vector = np.ascontiguousarray(probe.vector, np.float32)
         wanted = max(k, self._config.proposals)
-        found = view.sealed.best(vector, wanted, view.dead)
-        found += view.head.best(vector, k, frozenset())
+        found = view.sealed.best(vector, wanted if view.sealed.quantised else k)
+        for head in view.heads:
+            found += head.best(vector, k)
         if not found:
             return NOBODY
         best = sorted(found, key=lambda pair: -pair[0])[:k]
         return Candidates(tuple(rider for _, rider in best), tuple(score for score, _ in best))
 
     def apply(self, puts: Sequence[Template], drops: Sequence[UUID]) -> None:
-        """Forget `drops`, then hold `puts`; costs the size of the head, not of the gallery.
+        """Forget `drops`, then hold `puts`; costs the size of the step, not of the gallery.
 
         Raises:
             SpaceMismatch: A template is of another space; nothing has changed then.
         """
         for template in puts:
             admit(self._space, space_of(template))
+        coming = {template.rider_ref: template for template in puts}
+        touched = coming.keys() | set(drops)
         with self._writer:
             for rider in drops:
                 self._templates.pop(rider, None)
-            self._templates.update({template.rider_ref: template for template in puts})
-            touched = {*drops, *(template.rider_ref for template in puts)}
-            dead = self._view.dead | (touched & self._in_sealed.keys())
-            in_head = {*self._view.head.riders, *touched} & self._templates.keys()
-            head = _flat({rider: self._templates[rider] for rider in in_head})
-            self._view = replace(self._view, dead=dead, head=head)
+            self._templates.update(coming)
+            view = self._view
+            heads = [head.without(touched) for head in view.heads]
+            if coming:
+                heads.append(_flat(coming))
+            self._view = _View(view.sealed.without(touched), self._merged(heads))
 
     def replace(self, templates: Sequence[Template]) -> None:
-        """Hold these templates and no others.
+        """Hold these templates and no others, found exhaustively until the next `seal`.
 
         Raises:
             SpaceMismatch: A template is of another space; nothing has changed then.
@@ -158,36 +180,49 @@ class FaissGallery:
         for template in templates:
             admit(self._space, space_of(template))
         fresh = {template.rider_ref: template for template in templates}
-        segment = self._build(fresh)
+        segment = _flat(fresh)
         with self._writer:
-            self._templates, self._in_sealed = fresh, dict(fresh)
-            self._view = _View(segment, frozenset(), _EMPTY)
+            self._templates = fresh
+            self._view = _View(segment, ())
 
     def seal(self) -> bool:
-        """Rebuild the sealed segment where head or tombstones have outgrown their limits.
+        """Rebuild the sealed segment where heads or tombstones have outgrown their limits.
 
-        Searches and changes go on meanwhile; what changed during the build lands in the new head
-        and the new tombstones.
+        Also where it is exhaustive and larger than exhaustive search is good for. Searches and
+        changes go on meanwhile; what changed during the build lands in a head and in tombstones.
         """
         with self._writer:
             view, snapshot = self._view, dict(self._templates)
-        grown = len(view.head.riders) > self._config.head_max
-        if not grown and len(view.dead) <= self._config.dead_max:
+        slow = not view.sealed.quantised and view.sealed.live > self._config.flat_max
+        grown = view.head_size > self._config.head_max
+        if not (slow or grown or len(view.sealed.dead) > self._config.dead_max):
             return False
         segment = self._build(snapshot)
         with self._writer:
             current = self._templates
             dead = frozenset(r for r, t in snapshot.items() if current.get(r) is not t)
             late = {r: t for r, t in current.items() if snapshot.get(r) is not t}
-            self._in_sealed = snapshot
-            self._view = _View(segment, dead, _flat(late))
+            self._view = _View(replace(segment, dead=dead), (_flat(late),) if late else ())
         return True
+
+    def rebuild(self) -> None:
+        """Build every index anew from the templates held, exhaustive until the next `seal`."""
+        with self._writer:
+            self._view = _View(_flat(self._templates), ())
 
     def expired(self, now: datetime) -> tuple[UUID, ...]:
         """Return the riders whose templates must not be used after `now`."""
         with self._writer:
             held = tuple(self._templates.items())
         return tuple(r for r, t in held if t.expires is not None and t.expires <= now)
+
+    def _merged(self, heads: Sequence[_Segment]) -> tuple[_Segment, ...]:
+        """Merge the last heads while they are of like size, and leave out the empty ones."""
+        kept = [head for head in heads if head.live]
+        while len(kept) > 1 and kept[-2].live <= 2 * kept[-1].live:
+            riders = [r for head in kept[-2:] for r in head.riders if r not in head.dead]
+            kept[-2:] = [_flat({rider: self._templates[rider] for rider in riders})]
+        return tuple(kept)
 
     def _build(self, templates: Mapping[UUID, Template]) -> _Segment:
         if len(templates) <= self._config.flat_max:
@@ -199,14 +234,26 @@ class FaissGallery:
         index = faiss.IndexRefineFlat(quantised)
         # Evenly spread rows: the order of arrival may follow the order of enrollment.
         index.train(matrix[:: -(-len(matrix) // self._config.train_max)])
-        index.add(matrix)
+        for start in range(0, len(matrix), _BATCH):
+            index.add(matrix[start : start + _BATCH])
         index.k_factor = 32
-        return _Segment(index, tuple(templates))
+        return _Segment(index, tuple(templates), frozenset(templates), quantised=True)
+
+
+_BATCH = 4_096
+"""Rows handed to FAISS at once: between two batches other threads get their turn."""
 
 
 def _matrix(templates: Mapping[UUID, Template]) -> npt.NDArray[np.float32]:
-    """Return the vectors as rows, float32, shape (N, D), in the mapping's order."""
-    return np.stack([t.vector for t in templates.values()]).astype(np.float32)
+    """Return the vectors as rows, float32, shape (N, D), in the mapping's order.
+
+    Row by row: one call that copies all of them would hold up every other thread.
+    """
+    dimension = len(next(iter(templates.values())).vector)
+    matrix = np.empty((len(templates), dimension), np.float32)
+    for row, template in enumerate(templates.values()):
+        matrix[row] = template.vector
+    return matrix
 
 
 def _flat(templates: Mapping[UUID, Template]) -> _Segment:
@@ -214,5 +261,6 @@ def _flat(templates: Mapping[UUID, Template]) -> _Segment:
         return _EMPTY
     matrix = _matrix(templates)
     index = faiss.IndexFlatIP(matrix.shape[1])
-    index.add(matrix)
-    return _Segment(index, tuple(templates))
+    for start in range(0, len(matrix), _BATCH):
+        index.add(matrix[start : start + _BATCH])
+    return _Segment(index, tuple(templates), frozenset(templates))

@@ -71,6 +71,10 @@ class NumpyGallery:
         """Do nothing: there is nothing to reorganise."""
         return False
 
+    def rebuild(self) -> None:
+        """Build the matrix anew."""
+        self._show()
+
     def expired(self, now: datetime) -> tuple[UUID, ...]:
         """Return the riders whose templates must not be used after `now`."""
         held = self._templates.items()

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloud_sync.calibration import opening_threshold
+from cloud_sync.calibration import OpeningConfig, opening_threshold
 from cloud_sync.content import Space
 from edge_gate.adapters.pack import open_calibration, open_eye
 from edge_gate.config import StationConfig
@@ -49,7 +49,7 @@ def open_sight(config: StationConfig, models: Path) -> NodeSight:
 
 
 def threshold_for(config: StationConfig) -> ThresholdFor:
-    """Return the pack's threshold by size of the gallery; none where it was never measured.
+    """Return the pack's threshold by size and target; none where it was never measured.
 
     Args:
         config: The station's.
@@ -58,10 +58,11 @@ def threshold_for(config: StationConfig) -> ThresholdFor:
         calibration = open_calibration(config.model_pack)
     except ModelRefused as refused:
         say(_LOG, "no_calibration", level=logging.ERROR, why=str(refused))
-        return lambda _: None
+        return lambda _size, _target: None
 
-    def of(size: int) -> float | None:
-        threshold = opening_threshold(calibration, size, config.opening)
+    def of(size: int, target_fpir: float) -> float | None:
+        opening = OpeningConfig(target_fpir, config.fnir_limit)
+        threshold = opening_threshold(calibration, size, opening)
         return None if threshold is None else threshold.score
 
     return of

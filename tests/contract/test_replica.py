@@ -110,7 +110,7 @@ class TestReplica:
         """A later document replaces the earlier one; what is dropped is gone, and nothing else."""
         _fill(replica, "Ana")
         replica.apply(Delta(EPOCH, 7, 10, (deny("Ana"), deny("Ben"), setting())))
-        calm = setting(body=b'{"mode":"exempt"}')
+        calm = setting(body=b'{"modes":["fare_exempt"]}')
 
         replica.apply(Delta(EPOCH, 10, 12, (DropDenial(rider("Ana")), calm)))
         before = replica.load()
@@ -275,6 +275,18 @@ class TestReplica:
 
         assert noon + timedelta(hours=24) == replica.standing().lease.until
         assert noon == replica.standing().lease.mark
+        assert noon == replica.standing().lease.renewed
+
+    def test_to_have_heard_the_time_is_not_to_be_caught_up(
+        self, replica: Replica, noon: datetime
+    ) -> None:
+        """Only a renewed lease says that nothing is lacking; the time alone does not."""
+        assert replica.standing().lease.renewed is None
+        replica.renew_lease(noon + timedelta(hours=24), noon)
+
+        replica.raise_mark(noon + timedelta(hours=1))
+
+        assert noon == replica.standing().lease.renewed
 
 
 @pytest.fixture

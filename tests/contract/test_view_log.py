@@ -27,6 +27,7 @@ from cloud_sync.gallery import (
     SettingName,
     Template,
 )
+from cloud_sync.setting import TariffTable, written
 from cloud_sync.view import EdgeNode, HistoryGone, SpaceRefused, ViewLog
 from fare.adapters import database
 from tests.keys import SAFE
@@ -106,7 +107,9 @@ class TestViewLog:
     def test_gives_back_denials_settings_and_tiers(self, log: ViewLog, noon: datetime) -> None:
         """The deny list, the longest document and a second-tier template come back equal."""
         lost = deny("Ben", DenialReason.LOST, until=noon)
-        long = setting(SettingName.TARIFF, b"x" * SETTING_BYTES_MAX)
+        bands = tuple((10_000 + metre, 100_000) for metre in range(4_350))
+        long = PutSetting(written(TariffTable("2026", "CNY", bands)))
+        assert 0.99 * SETTING_BYTES_MAX < len(long.setting.body) <= SETTING_BYTES_MAX
         second = PutTemplate(template("Ana", tier=2))
         log.publish([BELL], [second, long, deny("Cleo"), lost])
 

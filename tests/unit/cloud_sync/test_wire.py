@@ -28,7 +28,6 @@ from cloud_sync.gallery import (
     PutKey,
     PutSetting,
     PutTemplate,
-    Setting,
     SettingName,
     Template,
 )
@@ -46,6 +45,13 @@ from cloud_sync.messages import (
     UpgradeRequired,
 )
 from cloud_sync.outbox import GENESIS, SealedTap
+from cloud_sync.setting import (
+    Mode,
+    StationMode,
+    TariffTable,
+    ThresholdOverride,
+    written,
+)
 from cloud_sync.tap_log import BATCH_MAX, Batch, Receipt
 from cloud_sync.wire import (
     WireBroken,
@@ -86,6 +92,11 @@ def templates(draw: st.DrawFn) -> Template:
     )
 
 
+DOCUMENTS = st.one_of(
+    st.frozensets(st.sampled_from(Mode)).map(StationMode),
+    st.builds(ThresholdOverride, st.none() | st.floats(1e-6, 2e-2), st.none() | st.just(0.1)),
+    st.just(TariffTable("xian-2011", "CNY", ((6_000, 200), (10_000, 300)))),
+)
 CHANGES = st.one_of(
     templates().map(PutTemplate),
     st.uuids().map(DropTemplate),
@@ -99,7 +110,7 @@ CHANGES = st.one_of(
         PutDenial
     ),
     st.uuids().map(DropDenial),
-    st.builds(Setting, st.sampled_from(SettingName), st.binary(max_size=99)).map(PutSetting),
+    DOCUMENTS.map(written).map(PutSetting),
     st.sampled_from(SettingName).map(DropSetting),
 )
 
@@ -446,7 +457,7 @@ class TestTaps:
         """A flag of a later version cannot be dropped: the hash would fit no more."""
         sealed = SealedTap(OUTBOX, 1, GENESIS, tap(0), b"")
         request = batch_to_proto(Batch("edge", OUTBOX, (sealed,)))
-        request.taps[0].tap.flags.append(99)  # type: ignore[arg-type]
+        request.taps[0].tap.flags.append(99)
 
         with pytest.raises(WireBroken):
             batch_from_proto(request)

@@ -36,10 +36,23 @@ class TestTable:
         assert set(TABLE) == {(state, event) for state in State for event in Event}
 
     def test_only_a_grant_opens(self) -> None:
-        """The leaves are told to open by a grant at a closed barrier, and by nothing else."""
+        """The leaves are told to open by a grant at a closed barrier, else by a release alone."""
         opening = {pair for pair, done in TABLE.items() if Command.OPEN in done.commands}
 
-        assert opening == {(State.CLOSED, Event.GRANT)}
+        assert {pair for pair in opening if pair[1] is not Event.RELEASE} == {
+            (State.CLOSED, Event.GRANT)
+        }
+
+    def test_a_release_opens_whatever_the_state(self) -> None:
+        """In an emergency each barrier opens, also one that staff should have looked at."""
+        for state in set(State) - {State.RELEASED}:
+            assert step(state, Event.RELEASE) == Step(State.RELEASED, (Command.OPEN,))
+
+    def test_only_a_recall_closes_what_is_released(self) -> None:
+        """Nothing but the end of the release, not even staff's reset, closes an open barrier."""
+        closing = {e for e in Event if Command.CLOSE in step(State.RELEASED, e).commands}
+
+        assert closing == {Event.RECALL}
 
     def test_nothing_but_the_grant_leads_to_open(self) -> None:
         """No other step ends in the open state."""
@@ -52,10 +65,10 @@ class TestTable:
         assert into == {(State.CLOSED, Event.GRANT)}
 
     def test_only_a_reset_ends_a_fault(self) -> None:
-        """A faulty barrier stays out of service until staff reset it."""
+        """A faulty barrier stays out of service until staff reset it or all are released."""
         leaving = {e for e in Event if step(State.FAULT, e).state is not State.FAULT}
 
-        assert leaving == {Event.RESET}
+        assert leaving == {Event.RESET, Event.RELEASE}
 
     def test_never_closes_on_a_person_by_itself(self) -> None:
         """While somebody is inside, the leaves close only after they left, or by staff's hand."""
@@ -75,10 +88,15 @@ class TestTable:
         assert all(done.commands == (Command.STOP, Command.ALARM) for done in into)
 
     def test_passages_count_only_through_the_second_beam(self) -> None:
-        """Only a person who leaves an opened barrier is a passage."""
+        """Only who leaves an opened barrier is a passage; a released one counts both ways."""
         counting = {pair for pair, done in TABLE.items() if done.passed}
 
-        assert counting == {(State.OPEN, Event.LEFT), (State.PASSING, Event.LEFT)}
+        assert counting == {
+            (State.OPEN, Event.LEFT),
+            (State.PASSING, Event.LEFT),
+            (State.RELEASED, Event.LEFT),
+            (State.RELEASED, Event.INTRUSION),
+        }
 
     def test_cannot_be_changed(self) -> None:
         """The table is read-only."""
@@ -146,14 +164,19 @@ class TestBarrier:
 
         assert inside.tick(114)[0].state is State.FAULT
 
-    @pytest.mark.parametrize("state", [State.CLOSED, State.FAULT])
+    @pytest.mark.parametrize("state", [State.CLOSED, State.FAULT, State.RELEASED])
     def test_waits_forever_at_rest(self, state: State) -> None:
-        """Closed and fault have no deadline."""
+        """Closed, fault and released have no deadline."""
         resting = Barrier(CONFIG, state)
 
         assert resting.tick(1e12) == (resting, ())
 
-    @given(st.lists(st.tuples(st.sampled_from(Event), st.floats(0, 30)), max_size=40))
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from(sorted(set(Event) - {Event.RELEASE})), st.floats(0, 30)),
+            max_size=40,
+        )
+    )
     def test_never_more_passages_than_grants(self, events: list[tuple[Event, float]]) -> None:
         """Whatever the sensors say and however long it takes, a grant lets at most one through."""
         barrier, now_s, grants = Barrier(CONFIG), 0.0, 0

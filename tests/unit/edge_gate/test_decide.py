@@ -128,3 +128,74 @@ def test_config_refuses_what_is_out_of_range(bad: dict[str, float]) -> None:
     """A negative margin or a liveness above 1 is refused."""
     with pytest.raises(ValueError, match="out of range"):
         DecideConfig(**bad)
+
+
+class TestTwoTiers:
+    """Who is found in which tier."""
+
+    @pytest.mark.parametrize(
+        ("scores", "tiers", "expected"),
+        [
+            # of the first tier, by its own threshold
+            ((0.55, 0.2), (1, 2), Grant(ANNA, 0.55, 0.55 - 0.2)),
+            # the same score in the second is not enough there
+            ((0.55, 0.2), (2, 1), Deny(DenyReason.NOT_RECOGNISED)),
+            ((0.7, 0.2), (2, 1), Grant(ANNA, 0.7, 0.7 - 0.2)),
+            # nearly as close in the other tier: ambiguous, whichever is ahead
+            ((0.8, 0.76), (1, 2), Deny(DenyReason.AMBIGUOUS)),
+            ((0.8, 0.76), (2, 1), Deny(DenyReason.AMBIGUOUS)),
+            # ahead in the second tier, but not enough for it: the first tier's rider, though
+            # above their own threshold, does not inherit the grant
+            ((0.64, 0.56), (2, 1), Deny(DenyReason.NOT_RECOGNISED)),
+        ],
+    )
+    def test_each_tier_has_its_threshold_and_both_share_the_margin(
+        self,
+        scores: tuple[float, ...],
+        tiers: tuple[int, ...],
+        expected: Grant | Deny,
+        standing: Standing,
+        now: Moment,
+    ) -> None:
+        """The best of both tiers is judged by their own tier, and against the next of either."""
+        standing = replace(standing, second_size=50_000, second_threshold=0.65)
+        evidence = Evidence(Candidates((ANNA, BELA), scores, tiers), 0.9)
+
+        assert decide(evidence, standing, now=now, config=CONFIG) == expected
+
+    def test_a_tier_beyond_the_model_opens_nothing(self, standing: Standing, now: Moment) -> None:
+        """A perfect match in a second tier that is too large is refused, and the reason says so."""
+        standing = replace(standing, second_size=100_000, second_threshold=None)
+        evidence = Evidence(Candidates((ANNA, BELA), (0.99, 0.1), (2, 1)), 0.9)
+        of_first = Evidence(Candidates((ANNA, BELA), (0.99, 0.1), (1, 2)), 0.9)
+
+        assert decide(evidence, standing, now=now, config=CONFIG) == Deny(
+            DenyReason.SECOND_TIER_CLOSED
+        )
+        assert isinstance(decide(of_first, standing, now=now, config=CONFIG), Grant)
+
+    def test_the_second_tier_alone_can_open(self, standing: Standing, now: Moment) -> None:
+        """A station whose first tier is empty is not one without templates."""
+        alone = replace(standing, size=0, threshold=None, second_size=9, second_threshold=0.6)
+
+        assert closed(alone, now) is None
+        assert closed(replace(alone, second_threshold=None), now) == Deny(
+            DenyReason.GALLERY_TOO_LARGE
+        )
+
+    def test_a_gallery_without_its_canaries_opens_nothing(
+        self, standing: Standing, now: Moment
+    ) -> None:
+        """A damaged index is shut, whatever it says."""
+        assert closed(replace(standing, intact=False), now) == Deny(DenyReason.GALLERY_BROKEN)
+
+    def test_the_operator_s_margin_goes_before_the_lane_s(
+        self, standing: Standing, now: Moment
+    ) -> None:
+        """A station with a wider margin refuses what the lane's own would let through."""
+        wide = replace(standing, margin_min=0.2)
+
+        assert isinstance(decide(_evidence(0.8, 0.7), standing, now=now, config=CONFIG), Grant)
+        assert decide(_evidence(0.8, 0.7), wide, now=now, config=CONFIG) == Deny(
+            DenyReason.AMBIGUOUS
+        )

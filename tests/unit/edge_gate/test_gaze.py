@@ -26,6 +26,7 @@ from edge_gate.moment import Moment
 from edge_gate.quality import QualityConfig
 from edge_gate.reason import Deny, DenyReason
 from edge_gate.search import SpaceMismatch
+from edge_gate.tiers import Tiers
 
 ANNA = UUID(int=10)
 CONFIGS = (ApproachConfig(), DecideConfig())
@@ -54,7 +55,10 @@ def laps() -> Laps:
 @pytest.fixture
 def holdings(noon: datetime) -> Holdings:
     """Give a station that holds Anna."""
-    holdings = Holdings(NumpyGallery(Space("memory/512")), lambda _: 0.5)
+    holdings = Holdings(
+        Tiers(NumpyGallery(Space("memory/512")), NumpyGallery(Space("memory/512"))),
+        lambda _size, _target: 0.5,
+    )
     holdings.apply([PutTemplate(Template(ANNA, 1, "memory/512", "plain", look_of(10)))])
     holdings.renew(Lease(noon + timedelta(hours=1), noon), None)
     return holdings

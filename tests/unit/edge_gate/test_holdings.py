@@ -1,6 +1,6 @@
 """What the station holds, and what its gallery is worth."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import numpy as np
@@ -8,22 +8,58 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cloud_sync.content import Space
-from cloud_sync.gallery import DropKey, DropTemplate, IssuerKey, PutKey, PutTemplate, Template
+from cloud_sync.gallery import (
+    Denial,
+    DenialReason,
+    DropKey,
+    DropSetting,
+    DropTemplate,
+    IssuerKey,
+    PutDenial,
+    PutKey,
+    PutSetting,
+    PutTemplate,
+    Setting,
+    SettingName,
+    Template,
+)
 from cloud_sync.lease import Anchor, Lease
+from cloud_sync.setting import Mode, StationMode, ThresholdOverride, written
 from edge_gate.adapters.numpy_gallery import NumpyGallery
-from edge_gate.holdings import Holdings
+from edge_gate.holdings import Holdings, ThresholdFor, TiersConfig
 from edge_gate.search import sort_changes
+from edge_gate.tiers import CANARIES, Tiers
 
 SPACE = Space("test/4", dimension=8)
 
 
-def _threshold(size: int) -> float | None:
+def _threshold(size: int, target_fpir: float) -> float | None:
     return None if size > 5 else 0.4 + size / 100
 
 
-def _put(rider: int, *, model: str = "test/4", expires: datetime | None = None) -> PutTemplate:
+def _put(
+    rider: int, *, model: str = "test/4", expires: datetime | None = None, tier: int = 1
+) -> PutTemplate:
     vector = np.eye(8, dtype=np.float32)[rider % 8]
-    return PutTemplate(Template(UUID(int=rider), 1, model, "plain", vector, expires))
+    return PutTemplate(Template(UUID(int=rider), 1, model, "plain", vector, expires, tier))
+
+
+def _deny(rider: int) -> PutDenial:
+    since = datetime(2026, 5, 4, tzinfo=UTC)
+    return PutDenial(Denial(UUID(int=rider), DenialReason.DEBT, since))
+
+
+def _tiered(threshold: ThresholdFor, config: TiersConfig | None = None) -> Holdings:
+    tiers = Tiers(NumpyGallery(SPACE), NumpyGallery(SPACE))
+    return Holdings(tiers, threshold, config=config)
+
+
+def _damage(holdings: Holdings) -> None:
+    """Turn every vector of the first tier's index round, as damaged memory would."""
+    gallery = holdings.gallery._galleries[1]
+    assert isinstance(gallery, NumpyGallery)
+    riders, matrix = gallery._view
+    gallery._view = (riders, -matrix)
 
 
 def _key(key_id: int) -> PutKey:
@@ -34,7 +70,7 @@ def _key(key_id: int) -> PutKey:
 @pytest.fixture
 def holdings() -> Holdings:
     """Give empty holdings that support five templates."""
-    return Holdings(NumpyGallery(SPACE), _threshold)
+    return Holdings(Tiers(NumpyGallery(SPACE), NumpyGallery(SPACE)), _threshold)
 
 
 class TestHoldings:
@@ -118,11 +154,136 @@ class TestHoldings:
                 seen.append(watched.standing.threshold)
                 super().apply(puts, drops)  # type: ignore[arg-type]
 
-        watched = Holdings(Watched(SPACE), _threshold)
+        watched = Holdings(Tiers(Watched(SPACE), NumpyGallery(SPACE)), _threshold)
         watched.apply([_put(1)])
         watched.apply([_put(2), _put(3)])
 
         assert seen == pytest.approx([0.41, 0.43])
+
+
+class TestTiers:
+    """Two tiers, one promise."""
+
+    def test_the_promise_is_split_between_both_searches(self) -> None:
+        """The targets of both searches add up to the station's, and the chance stays below it."""
+        asked: dict[int, float] = {}
+
+        def threshold(size: int, target_fpir: float) -> float | None:
+            asked[size] = target_fpir
+            return 0.5
+
+        holdings = _tiered(threshold, TiersConfig(target_fpir=0.01, second_share=0.25))
+        holdings.apply([_put(1), _put(2), *(_put(i, tier=2) for i in range(3, 8))])
+
+        assert asked[2] == pytest.approx(0.0075)
+        assert asked[5] == pytest.approx(0.0025)
+        assert 1 - (1 - asked[2]) * (1 - asked[5]) < 0.01
+
+    @pytest.mark.parametrize("second", [0, 6])
+    def test_without_an_opening_second_tier_the_first_has_it_all(self, second: int) -> None:
+        """A second tier that is empty, or larger than the model supports, costs nothing."""
+        asked: list[float] = []
+
+        def threshold(size: int, target_fpir: float) -> float | None:
+            if size <= 5:
+                asked.append(target_fpir)
+            return None if size > 5 else 0.5
+
+        holdings = _tiered(threshold, TiersConfig(target_fpir=0.01))
+        holdings.apply([_put(1), *(_put(2 + i, tier=2) for i in range(second))])
+
+        assert asked[-1] == 0.01
+        assert (holdings.standing.threshold, holdings.standing.second_threshold) == (0.5, None)
+
+    def test_an_order_for_another_target_counts_at_once(self) -> None:
+        """The operator's target and margin replace the station's, until they are dropped."""
+        holdings = _tiered(lambda _, target: target * 10)
+        holdings.apply([_put(1)])
+        stricter = written(ThresholdOverride(target_fpir=1e-3, margin_min=0.2))
+
+        holdings.apply([PutSetting(stricter)])
+        assert (holdings.target_fpir, holdings.standing.margin_min) == (1e-3, 0.2)
+        assert holdings.standing.threshold == pytest.approx(1e-2)
+
+        holdings.apply([DropSetting(SettingName.THRESHOLD)])
+        assert (holdings.target_fpir, holdings.standing.margin_min) == (1e-2, None)
+        assert holdings.standing.threshold == pytest.approx(1e-1)
+
+
+class TestCanary:
+    """A gallery that does not find itself."""
+
+    def test_a_damaged_index_is_shut_and_built_anew(self, holdings: Holdings) -> None:
+        """A flipped vector in the index is noticed, alarmed and repaired from the templates."""
+        holdings.apply([_put(1)])
+        assert holdings.examine()
+        _damage(holdings)
+
+        shut: list[bool] = []
+        rebuild = holdings.gallery.rebuild
+
+        def noting() -> None:
+            shut.append(holdings.standing.intact)
+            rebuild()
+
+        holdings.gallery.rebuild = noting  # type: ignore[method-assign]
+
+        assert holdings.examine()
+        assert shut == [False]
+        assert holdings.standing.intact
+
+    def test_what_cannot_be_repaired_stays_shut(self, holdings: Holdings) -> None:
+        """Where building anew does not help, no face opens until it does."""
+        holdings.apply([_put(1)])
+        _damage(holdings)
+        holdings.gallery.rebuild = lambda: None  # type: ignore[method-assign]
+
+        assert not holdings.examine()
+        assert not holdings.standing.intact
+
+    def test_each_change_looks_for_one(self, holdings: Holdings) -> None:
+        """After as many changes as there are canaries, damage to any of them has been found."""
+        holdings.apply([_put(1)])
+        _damage(holdings)
+        holdings.gallery.rebuild = lambda: None  # type: ignore[method-assign]
+
+        # The damage is not healed: each change of this oracle would build its matrix anew.
+        for _ in range(CANARIES):
+            holdings.apply([])
+
+        assert not holdings.standing.intact
+
+
+class TestOrders:
+    """The deny list and documents, with the gallery."""
+
+    def test_come_with_a_snapshot_and_go_with_one(self, holdings: Holdings) -> None:
+        """A snapshot brings its denials and documents, and leaves none of before."""
+        mode = written(StationMode(frozenset({Mode.FARE_EXEMPT})))
+        holdings.apply([_deny(1), PutSetting(mode)])
+
+        holdings.reset([_deny(2)])
+
+        assert set(holdings.orders.denials) == {UUID(int=2)}
+        assert holdings.orders.mode == StationMode()
+
+    def test_a_document_that_cannot_be_read_leaves_the_last_good_one(
+        self, holdings: Holdings
+    ) -> None:
+        """A malformed mode is refused as a whole, in a change and in a snapshot."""
+        good = PutSetting(written(StationMode(frozenset({Mode.TIME_EXEMPT}))))
+        bad = PutSetting(Setting(SettingName.MODE, b'{"modes":["time_exempt","free_beer"]}'))
+        holdings.apply([good])
+
+        holdings.apply([bad])
+        after_change = holdings.orders
+        holdings.reset([bad])
+
+        for orders in (after_change, holdings.orders):
+            assert orders.mode.modes == {Mode.TIME_EXEMPT}
+            assert orders.refused == {SettingName.MODE}
+        holdings.apply([good])
+        assert holdings.orders.refused == frozenset()
 
 
 class TestSortChanges:

@@ -109,3 +109,58 @@ class TestPassage:
 
         assert lane.passage.state is State.FAULT
         assert lane.outbox.depth() == 1
+
+
+class TestRelease:
+    """All barriers open: emergency release."""
+
+    def test_counts_everybody_and_makes_no_tap(self, lane: Lane) -> None:
+        """Once released, five people walk through, each counted, and nothing is recorded."""
+        lane.passage.release(lane.at(0))
+        for second in range(1, 6):
+            lane.turnstile.sense(Event.ENTERED, Event.LEFT)
+            lane.passage.tick(lane.at(second))
+            lane.passage.release(lane.at(second))
+
+        assert lane.turnstile.commands == [Command.OPEN]
+        assert (lane.passage.state, lane.passage.passages) == (State.RELEASED, 5)
+        assert lane.outbox.depth() == 0
+
+    def test_a_credential_changes_nothing_meanwhile(self, lane: Lane) -> None:
+        """Nobody is charged for walking out of an emergency."""
+        lane.passage.release(lane.at(0))
+
+        assert isinstance(lane.passage.present(ANNA, lane.at(1)), Ignored)
+        assert lane.outbox.depth() == 0
+
+    def test_a_lane_out_of_service_is_asked_again(self, lane: Lane) -> None:
+        """A turnstile that does not answer is asked to open each second until it does."""
+        lane.turnstile.broken = True
+        lane.passage.release(lane.at(0))
+        assert lane.passage.state is State.FAULT
+        lane.turnstile.broken = False
+
+        lane.passage.release(lane.at(0.5))
+        assert not lane.turnstile.is_open
+        lane.passage.release(lane.at(1))
+
+        assert lane.turnstile.is_open
+        assert lane.passage.state is State.RELEASED
+
+    def test_recall_closes_and_a_second_release_opens_at_once(self, lane: Lane) -> None:
+        """The end of the release closes the lane; the next one does not wait."""
+        lane.passage.release(lane.at(0))
+        lane.passage.recall(lane.at(0.2))
+        assert not lane.turnstile.is_open
+
+        lane.passage.release(lane.at(0.3))
+
+        assert lane.turnstile.is_open
+
+    def test_recall_of_a_lane_in_service_does_nothing(self, lane: Lane) -> None:
+        """A rider who is passing is not disturbed by a mode that was never on."""
+        lane.passage.present(ANNA, lane.at(0))
+
+        lane.passage.recall(lane.at(0.1))
+
+        assert lane.turnstile.commands == [Command.OPEN]
