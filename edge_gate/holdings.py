@@ -27,7 +27,7 @@ from cloud_sync.lease import Anchor, Lease
 from edge_gate.decide import Standing
 from edge_gate.orders import Orders
 from edge_gate.ride_code import KeyRing
-from edge_gate.search import sort_changes, space_of
+from edge_gate.search import Sorted, sort_changes, space_of
 from edge_gate.tiers import Tiers
 from fare.log import say
 
@@ -146,6 +146,7 @@ class Holdings:
         """
         changes = tuple(changes)
         fold = sort_changes(changes, self._gallery.space)
+        _alarm(fold)
         held = {template.rider_ref for template in fold.puts}
         coming = [sum(put.tier == tier for put in fold.puts) for tier in (1, 2)]
         with self._turn:
@@ -205,6 +206,7 @@ class Holdings:
 
     def _take(self, changes: Sequence[Change]) -> None:
         fold = sort_changes(changes, self._gallery.space)
+        _alarm(fold)
         # First the stricter threshold, then the larger gallery: a search in between must not be
         # judged by what fewer templates would have allowed.
         coming = [sum(put.tier == tier for put in fold.puts) for tier in (1, 2)]
@@ -247,6 +249,11 @@ class Holdings:
         second = self._threshold_for(second_size, share * target) if second_size else None
         left = target if second is None else (1 - share) * target
         return self._threshold_for(size, left) if size else None, second
+
+
+def _alarm(fold: Sorted) -> None:
+    if fold.poisoned:
+        say(_LOG, "template_refused", level=logging.ERROR, count=fold.poisoned)
 
 
 def _without_leftovers(orders: Orders, changes: Iterable[Change]) -> Orders:

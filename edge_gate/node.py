@@ -26,7 +26,7 @@ from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
 from cloud_sync.clock import Clock
 from cloud_sync.fleet import EdgeHealth
-from cloud_sync.gallery import Delta, PutDenial, PutKey, PutSetting, PutTemplate
+from cloud_sync.gallery import Change, Delta, PutDenial, PutKey, PutSetting, PutTemplate
 from cloud_sync.lease import assumed
 from cloud_sync.messages import PROTOCOL
 from cloud_sync.replica import Holding
@@ -284,7 +284,7 @@ class Node:
                 self._holdings.apply(news.changes, revision=news.to_rev)
             case Holding():
                 puts = [PutTemplate(template) for template in news.templates]
-                rest = (
+                rest: tuple[Change, ...] = (
                     *map(PutKey, news.keys),
                     *map(PutDenial, news.denials),
                     *map(PutSetting, news.settings),

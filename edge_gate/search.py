@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from cloud_sync.content import Space
+from cloud_sync.content import Space, TemplateRefused, check
 from cloud_sync.gallery import Change, DropTemplate, PutTemplate, Template
 from edge_gate.face import Embedding
 
@@ -158,6 +158,8 @@ class Sorted:
     """Riders to forget, among them those whose newest template is foreign."""
     foreign: int
     """Templates of other spaces; they are refused, never compared."""
+    poisoned: int = 0
+    """Templates that no embedder made; refused here once more, after the cloud and the wire."""
 
 
 def sort_changes(changes: Iterable[Change], space: Space) -> Sorted:
@@ -176,8 +178,17 @@ def sort_changes(changes: Iterable[Change], space: Space) -> Sorted:
                 last[rider_ref] = None
             case _:
                 continue
-    puts = tuple(t for t in last.values() if t is not None and space_of(t) == space)
+    ours = [t for t in last.values() if t is not None and space_of(t) == space]
+    puts = tuple(template for template in ours if _sound(template))
     kept = {template.rider_ref for template in puts}
     drops = tuple(rider for rider in last if rider not in kept)
-    foreign = sum(t is not None for t in last.values()) - len(puts)
-    return Sorted(puts, drops, foreign)
+    foreign = sum(t is not None for t in last.values()) - len(ours)
+    return Sorted(puts, drops, foreign, len(ours) - len(puts))
+
+
+def _sound(template: Template) -> bool:
+    try:
+        check(template.vector, dimension=len(template.vector))
+    except TemplateRefused:
+        return False
+    return True

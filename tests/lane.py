@@ -48,6 +48,8 @@ class VirtualLane:
     make_gallery: Callable[[Space], Gallery] = NumpyGallery
     clock: Callable[[], float] | None = None
     """Times the stages; the lane's own virtual clock if not given."""
+    direction: Direction = Direction.ENTRY
+    clock_error_ms: int = 0
     now_s: float = 0.0
     answers: list[Answer] = field(default_factory=list)
 
@@ -63,7 +65,7 @@ class VirtualLane:
         tapper = Tapper(
             self.outbox, entropy=lambda n: next(entropy).to_bytes(n, "big"), now=self.noon
         )
-        place = Place("bei", "bei-1", Direction.ENTRY)
+        place = Place("bei", "bei-1", self.direction)
         organs = Organs(self.eye, self.reader, self.holdings, tapper, self.turnstile)
         self.pipeline = LanePipeline(
             place, organs, self.config, Laps(self.clock or (lambda: self.now_s))
@@ -73,7 +75,8 @@ class VirtualLane:
     @property
     def moment(self) -> Moment:
         """Now."""
-        return Moment(self.now_s, self.noon + timedelta(seconds=self.now_s))
+        wall = self.noon + timedelta(seconds=self.now_s)
+        return Moment(self.now_s, wall, self.clock_error_ms)
 
     def enroll(self, rider: int, look: Embedding) -> UUID:
         """Put a rider into the gallery."""

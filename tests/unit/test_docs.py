@@ -95,6 +95,31 @@ class TestFleet:
         assert set(re.findall(r"^\| `(gateline_\w+)`", page, re.MULTILINE)) == names
 
 
+class TestFaults:
+    """docs/faults.md."""
+
+    def test_every_test_that_a_row_names_exists(self) -> None:
+        """A reader who wants to see a fault caused finds the test that causes it."""
+        page = (ROOT / "docs" / "faults.md").read_text()
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+
+        missing = [
+            f"{path}::{name}"
+            for path, name in named
+            if f"def {name}(" not in (ROOT / path).read_text()
+        ]
+
+        assert missing == []
+        assert len(named) > 40
+        assert page.count("::") == len(named)
+
+    def test_all_rows_are_there(self) -> None:
+        """The table has the thirty rows of the specification, in order."""
+        page = (ROOT / "docs" / "faults.md").read_text()
+
+        assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == [str(n) for n in range(1, 31)]
+
+
 class TestArchitecture:
     """docs/architecture.md and the pages beside it."""
 

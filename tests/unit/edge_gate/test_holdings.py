@@ -27,7 +27,7 @@ from cloud_sync.lease import Anchor, Lease
 from cloud_sync.setting import Mode, StationMode, ThresholdOverride, written
 from edge_gate.adapters.numpy_gallery import NumpyGallery
 from edge_gate.holdings import Holdings, ThresholdFor, TiersConfig
-from edge_gate.search import sort_changes
+from edge_gate.search import Probe, sort_changes
 from edge_gate.tiers import CANARIES, Tiers
 
 SPACE = Space("test/4", dimension=8)
@@ -42,6 +42,17 @@ def _put(
 ) -> PutTemplate:
     vector = np.eye(8, dtype=np.float32)[rider % 8]
     return PutTemplate(Template(UUID(int=rider), 1, model, "plain", vector, expires, tier))
+
+
+def _poisoned(rider: int, poison: str) -> PutTemplate:
+    of = {"nan": np.nan, "zero": 0.0, "huge": 1e9, "infinite": np.inf}
+    vector = np.full(8, of[poison], np.float32)
+    return PutTemplate(Template(UUID(int=rider), 2, "test/4", "plain", vector))
+
+
+def _found(holdings: Holdings, rider: int) -> UUID:
+    probe = Probe(_put(rider).template.vector, SPACE)
+    return holdings.gallery.search(probe).riders[0]
 
 
 def _deny(rider: int) -> PutDenial:
@@ -109,6 +120,29 @@ class TestHoldings:
 
         holdings.apply([_put(1)])
         assert (holdings.standing.size, holdings.standing.foreign) == (2, 0)
+
+    @pytest.mark.parametrize("poison", ["nan", "zero", "huge", "infinite"])
+    def test_a_poisoned_template_is_refused_at_the_edge(
+        self, holdings: Holdings, poison: str
+    ) -> None:
+        """A vector that no embedder made is not held, nor is what the rider had before."""
+        holdings.apply([_put(1), _put(2)])
+
+        holdings.apply([_poisoned(2, poison)])
+        after_change = holdings.standing.size
+        holdings.reset([_put(1), _poisoned(2, poison)])
+
+        assert (after_change, holdings.standing.size) == (1, 1)
+        assert _found(holdings, 1) == UUID(int=1)
+
+    def test_control_a_poisoned_template_would_be_everybody(self) -> None:
+        """Control: held, a vector of length 1e9 is the best match for everybody."""
+        gallery = NumpyGallery(SPACE)
+        gallery.replace([_put(1).template, _poisoned(2, "huge").template])
+
+        probe = Probe(_put(1).template.vector, SPACE)
+
+        assert gallery.search(probe).riders[0] == UUID(int=2)
 
     def test_keys_come_and_go(self, holdings: Holdings) -> None:
         """A dropped issuer key is trusted no more."""

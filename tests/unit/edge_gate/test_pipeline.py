@@ -1,24 +1,33 @@
 """One lane, scripted: who is let through, who is not, and who is never looked at."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
-from cloud_sync.gallery import DropTemplate
+from cloud_sync.gallery import (
+    Denial,
+    DenialReason,
+    DropSetting,
+    DropTemplate,
+    PutDenial,
+    PutSetting,
+    SettingName,
+)
 from cloud_sync.lease import Lease
+from cloud_sync.setting import Mode, StationMode, written
 from edge_gate.adapters.memory_code_reader import MemoryCodeReader
 from edge_gate.adapters.memory_eye import MemoryEye, Person, look_of
 from edge_gate.adapters.memory_turnstile import MemoryTurnstile
 from edge_gate.adapters.sim_turnstile import NoShow, SimTurnstile
-from edge_gate.barrier import State
+from edge_gate.barrier import Event, State
 from edge_gate.face import Frame
 from edge_gate.face_path import FaceConfig
 from edge_gate.intent import IntentConfig
 from edge_gate.pipeline import LaneConfig
 from edge_gate.reason import DenyReason
 from edge_gate.screen import Sign
-from fare.tap import Medium
+from fare.tap import Direction, Medium, TapFlag
 from tests.lane import VirtualLane, reasons
 
 ANNA, BELA, CARLO, STRANGER = 10, 20, 30, 200
@@ -457,3 +466,113 @@ class TestIdle:
         scene.play(4, Person(ANNA, width=50))
 
         assert scene.eye.detections > 45
+
+
+def _exempt(*modes: Mode) -> PutSetting:
+    return PutSetting(written(StationMode(frozenset(modes))))
+
+
+def _denied(rider: int, reason: DenialReason = DenialReason.DEBT) -> PutDenial:
+    return PutDenial(Denial(UUID(int=rider), reason, datetime(2026, 5, 4, tzinfo=UTC)))
+
+
+class TestDenyList:
+    """Anna is on it."""
+
+    def test_is_refused_by_face_and_by_code(self, scene: Scene) -> None:
+        """Neither medium opens a way in, no tap is made, and the others pass."""
+        scene.lane.holdings.apply([_denied(ANNA)])
+
+        assert scene.play(1, Person(ANNA)) == ["denied_debt"]
+        assert scene.sign is Sign.STOP
+        scene.play(3)
+        assert reasons(scene.lane.step(None, scans=[scene.lane.code(ANNA)])) == ["denied_debt"]
+        assert scene.lane.outbox.depth() == 0
+        assert scene.play(1, Person(BELA)) == ["face"]
+
+    def test_a_withdrawn_rider_s_code_is_refused_at_once(self, scene: Scene) -> None:
+        """A code made before the withdrawal, good for another minute, no longer opens."""
+        code = scene.lane.code(ANNA)
+
+        scene.lane.holdings.apply([_denied(ANNA, DenialReason.WITHDRAWN)])
+
+        assert reasons(scene.lane.step(None, scans=[code])) == ["denied_withdrawn"]
+
+    def test_control_the_same_code_opens_without_the_denial(self, scene: Scene) -> None:
+        """Control: it is the deny list that refuses, not the code."""
+        assert reasons(scene.lane.step(None, scans=[scene.lane.code(ANNA)])) == ["code"]
+
+    def test_is_let_out_with_a_flag(self, noon: datetime) -> None:
+        """At a way out the barrier opens, and tap, answer and log say that she was on it."""
+        scene = Scene(noon, direction=Direction.EXIT)
+        scene.lane.holdings.apply([_denied(ANNA)])
+
+        assert scene.play(1, Person(ANNA)) == ["face"]
+        assert scene.lane.outbox.pending(1)[0].tap.flags == {TapFlag.DENIED}
+        assert scene.lane.answers[0].fields()["flags"] == "denied"
+        assert scene.sign is Sign.GO
+
+
+class TestModes:
+    """What the station leaves out."""
+
+    def test_taps_carry_what_is_left_out(self, scene: Scene) -> None:
+        """Face and code make taps with the mode's flags, and riders read of it."""
+        scene.lane.holdings.apply([_exempt(Mode.FARE_EXEMPT, Mode.TIME_EXEMPT)])
+
+        scene.play(3, Person(ANNA))
+        scene.lane.step(None, scans=[scene.lane.code(BELA)])
+
+        flags = [sealed.tap.flags for sealed in scene.lane.outbox.pending(9)]
+        assert flags == [{TapFlag.FARE_EXEMPT, TapFlag.TIME_EXEMPT}] * 2
+        assert "free" in scene.lane.pipeline.view.screen.note
+        assert scene.lane.answers[-1].flags == (TapFlag.FARE_EXEMPT, TapFlag.TIME_EXEMPT)
+
+    def test_after_the_mode_taps_carry_nothing(self, scene: Scene) -> None:
+        """A dropped mode leaves no trace on later taps and screens."""
+        scene.lane.holdings.apply([_exempt(Mode.FARE_EXEMPT)])
+        scene.lane.holdings.apply([DropSetting(SettingName.MODE)])
+
+        scene.play(1, Person(ANNA))
+
+        assert scene.lane.outbox.pending(1)[0].tap.flags == frozenset()
+        assert scene.lane.pipeline.view.screen.note == ""
+
+    def test_emergency_release_opens_and_looks_at_nobody(self, noon: datetime) -> None:
+        """The barrier stands open, everybody is counted, nobody is embedded or recorded."""
+        turnstile = MemoryTurnstile()
+        scene = Scene(noon, turnstile=turnstile)
+        scene.lane.holdings.apply([_exempt(Mode.EMERGENCY_RELEASE)])
+
+        scene.play(1, Person(ANNA))
+        for _ in range(3):
+            turnstile.sense(Event.ENTERED, Event.LEFT)
+            scene.play(0.5, Person(BELA))
+        scene.lane.step(None, scans=[scene.lane.code(CARLO)])
+
+        assert turnstile.is_open
+        assert scene.lane.pipeline.view.passages == 3
+        assert scene.eye.embedded == []
+        assert (scene.lane.answers, scene.lane.outbox.depth()) == ([], 0)
+        assert scene.lane.pipeline.view.screen.headline == "Walk through"
+
+        scene.lane.holdings.apply([DropSetting(SettingName.MODE)])
+        scene.play(0.2)
+        assert not turnstile.is_open
+        assert scene.play(1, Person(ANNA)) == ["face"]  # control: she is looked at again
+
+
+class TestClock:
+    """A node whose clock is off."""
+
+    def test_a_code_is_not_judged_by_a_wrong_clock(self, scene: Scene) -> None:
+        """Six seconds off, more than the codes' budget, a genuine code is refused and kept good."""
+        code = scene.lane.code(ANNA)
+        scene.lane.clock_error_ms = 6_000
+
+        assert reasons(scene.lane.step(None, scans=[code])) == ["clock_unsure"]
+        scene.lane.now_s += 4
+        scene.lane.clock_error_ms = 4_000
+
+        assert reasons(scene.lane.step(None, scans=[code])) == ["code"]
+        assert scene.lane.outbox.pending(1)[0].tap.clock_error_ms == 4_000

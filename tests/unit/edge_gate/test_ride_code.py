@@ -1,6 +1,7 @@
 """Every way to spoil a ride code has its own refusal."""
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -203,6 +204,50 @@ class TestVerify:
         codes = [_code(nonce=os.urandom(16)) for _ in range(200)]
 
         assert all(isinstance(_verdict(code), Accepted) for code in codes)
+
+
+class TestFaultTable:
+    """Row 21 of the fault table, line by line; each line's control is the code unspoiled."""
+
+    @pytest.mark.parametrize(
+        ("spoil", "expected"),
+        [
+            (lambda c: c, None),  # control
+            (lambda c: c[:7] + bytes(reversed(c[7:23])) + c[23:], DenyReason.CODE_FORGED),
+            # wrong endian: the time, and the key id
+            (lambda c: c[:21] + c[21:25][::-1] + c[25:], DenyReason.CODE_FORGED),
+            (lambda c: c[:3] + c[3:5][::-1] + c[5:], DenyReason.CODE_FOREIGN),
+            # unknown versions, older and newer
+            *(
+                (lambda c, v=v: c[:2] + bytes([v]) + c[3:], DenyReason.CODE_FOREIGN)
+                for v in (0, 2, 0x80, 0xFF)
+            ),
+            # a longer life written over the signed one
+            (lambda c: c[:25] + b"\xff" + c[26:], DenyReason.CODE_FORGED),
+            # self-signed: a stranger's key signs what the issuer signed
+            (lambda c: c[:42] + STRANGER.sign(c[:42]), DenyReason.CODE_FORGED),
+            # no signature at all, and one of zeros
+            (lambda c: c[:42], DenyReason.CODE_TRUNCATED),
+            (lambda c: c[:42] + bytes(64), DenyReason.CODE_FORGED),
+        ],
+    )
+    def test_verdicts(self, spoil: Callable[[bytes], bytes], expected: DenyReason | None) -> None:
+        """Each way to spoil a code has its verdict."""
+        found = _verdict(spoil(_code()))
+
+        assert (found if isinstance(found, DenyReason) else None) is expected
+
+    @pytest.mark.parametrize(
+        ("error_ms", "expected"),
+        [(0, None), (5_000, None), (5_001, DenyReason.CLOCK_UNSURE), (2**32 - 1, "clock_unsure")],
+    )
+    def test_a_wrong_clock_judges_no_code(self, error_ms: int, expected: str | None) -> None:
+        """Beyond the budget of 5 s no code is judged, however good it looks; a forgery still is."""
+        found = verify(_code(), KEYS, NOW, CONFIG, clock_error_ms=error_ms)
+        forged = verify(_code(key=STRANGER), KEYS, NOW, CONFIG, clock_error_ms=error_ms)
+
+        assert (found.reason if isinstance(found, Refused) else None) == expected
+        assert forged == Refused(DenyReason.CODE_FORGED)
 
 
 class TestRideCodeConfig:

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "cloud_sync_0007"
-down_revision = "cloud_sync_0006"
+revision = "cloud_sync_0009"
+down_revision = "cloud_sync_0008"
 branch_labels = None
 depends_on = None
 
