@@ -18,6 +18,7 @@ from cloud_sync.adapters import postgres as cloud
 from cloud_sync.adapters import sealing as cloud_sealing
 from cloud_sync.adapters.key_folder import FolderKeyStore
 from cloud_sync.adapters.membership import Membership
+from cloud_sync.intake import Cohort, IntakeConfig
 from cloud_sync.key_store import KeysFailed
 from cloud_sync.safe import Safe
 from cloud_sync.sourcing import Sourcing
@@ -116,12 +117,14 @@ def _prepare(engine: sa.Engine, city_name: str = CITY) -> Enrollment:
     if sealed:
         say(_LOG, "records_sealed", count=sealed)
     city = shipped(city_name)
-    membership = Membership(Sourcing(city.network, city.tariff.timezone), safe)
+    cohort = Cohort(IntakeConfig())
+    sourcing = Sourcing(city.network, city.tariff.timezone)
+    membership = Membership(sourcing, safe, cohort=cohort)
     store = PostgresRiderStore(engine, membership)
     carried = store.carry_over(_now())
     if carried:
         say(_LOG, "riders_carried_over", count=carried)
-    return Enrollment(store, EnrollmentConfig(), LookalikeConfig())
+    return Enrollment(store, EnrollmentConfig(), LookalikeConfig(), judge=cohort.judge)
 
 
 def _migrate(_: argparse.Namespace) -> int:

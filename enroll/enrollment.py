@@ -12,12 +12,13 @@ from enum import StrEnum
 from uuid import UUID
 
 from cloud_sync.claim_store import HOMES_MAX
+from cloud_sync.intake import IntakeFault
 from cloud_sync.master import Withdraw
 from edge_gate.face import Embedding
 from enroll.consent import TEXTS, ConsentRecord, Purpose, standing
-from enroll.lookalike import LookalikeConfig, LookalikePair, Verdict, pairs
+from enroll.lookalike import LookalikeConfig, LookalikePair, Match, Verdict, pairs
 from enroll.photo import Accepted
-from enroll.refusal import Refused
+from enroll.refusal import Refusal, Refused
 from enroll.rider import NotPossible, Rider, RiderEvent, RiderState, step
 from enroll.stationing import allowed, due, wanted
 from enroll.store import CheckIn, Dossier, Erasure, RiderStore, Unit
@@ -110,6 +111,8 @@ class Enrollment:
     lookalike: LookalikeConfig
     turn: Callable[[MasterTemplate], MasterTemplate] = lambda template: template
     """Turns a new template to the operator's rotation; by default it stays in the model's space."""
+    judge: Callable[[Embedding], IntakeFault | None] = lambda _: None
+    """Tells what is wrong with a template before it is taken; by default nothing is."""
 
     def create(
         self, *, ref: UUID, name: str, minor: bool, key_hash: bytes, now: datetime
@@ -182,11 +185,7 @@ class Enrollment:
                     return judged
             if any(_same_picture(photo, judged) for photo in before.photos):
                 return before
-            original = judged.clean if allowed(before).keep_photos else None
-            model_id, quality = judged.model_id, judged.quality
-            unit.add_photo(Photo(photo_id, ref, now, model_id, judged.embedding, quality, original))
-            self._publish(unit, ref, now)
-            return _settle(unit, ref, now, "photo")
+            return self._take(unit, before, judged, photo_id, now)
 
     def drop_photo(self, ref: UUID, photo_id: UUID, *, now: datetime) -> Dossier | Declined:
         """Delete one photo and make a template of the others, or none when it was the last."""
@@ -198,7 +197,12 @@ class Enrollment:
                 _erase(unit, before, now, "last_photo")
             else:
                 unit.drop_photo(ref, photo_id)
-                self._publish(unit, ref, now)
+                left = _read(unit, ref)
+                found = self._candidate(unit, left, left.photos, now)
+                if isinstance(found, IntakeFault):
+                    unit.drop_template(ref, now)  # what is left tells nobody apart: a code does
+                else:
+                    self._keep(unit, left, found)
             return _settle(unit, ref, now, "photo")
 
     def move(self, ref: UUID, event: RiderEvent, *, now: datetime) -> Dossier | Declined:
@@ -307,18 +311,52 @@ class Enrollment:
             return Declined(Decline.PHOTOS_FULL)
         return None
 
-    def _publish(self, unit: Unit, ref: UUID, now: datetime) -> None:
-        """Make the next template from all photos and look for look-alikes of it."""
-        dossier = _read(unit, ref)
-        newest = dossier.photos[-1].model_id
-        alike = [photo for photo in dossier.photos if photo.model_id == newest]
-        template = self.turn(fuse(alike, version=dossier.templates_made + 1, made=now))
-        unit.put_template(template)
+    def _take(
+        self, unit: Unit, before: Dossier, judged: Accepted, photo_id: UUID, now: datetime
+    ) -> Dossier | Refused:
+        """Keep a photo and make the next template, unless that may not be taken."""
+        ref = before.rider.ref
+        original = judged.clean if allowed(before).keep_photos else None
+        model_id, quality = judged.model_id, judged.quality
+        photo = Photo(photo_id, ref, now, model_id, judged.embedding, quality, original)
+        found = self._candidate(unit, before, (*before.photos, photo), now)
+        if isinstance(found, IntakeFault):
+            return Refused(Refusal.UNUSABLE)
+        unit.add_photo(photo)
+        self._keep(unit, before, found)
+        return _settle(unit, ref, now, "photo")
+
+    def _candidate(
+        self, unit: Unit, dossier: Dossier, photos: Sequence[Photo], now: datetime
+    ) -> "_Candidate | IntakeFault":
+        """Make the next template of photos and find its look-alikes, or say what is wrong."""
+        alike = [photo for photo in photos if photo.model_id == photos[-1].model_id]
+        made = fuse(alike, version=dossier.templates_made + 1, made=now)
+        fault = self.judge(made.vector)
+        if fault is not None:
+            return fault
+        template = self.turn(made)
         matches = unit.nearest(template, self.lookalike.score_min)
-        for pair in pairs(ref, matches, dossier.alike, now):
+        if len(matches) > self.lookalike.matches_max:
+            return IntakeFault.HUB
+        return _Candidate(template, tuple(matches))
+
+    def _keep(self, unit: Unit, dossier: Dossier, found: "_Candidate") -> None:
+        """Make it the rider's template; hold back whom it looks like."""
+        ref = dossier.rider.ref
+        unit.put_template(found.template)
+        for pair in pairs(ref, found.matches, dossier.alike, found.template.made):
             unit.put_pair(pair)
             other = pair.other if pair.one == ref else pair.one
-            _settle(unit, other, now, "lookalike")
+            _settle(unit, other, pair.found, "lookalike")
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A template that may be taken, and whom it looks like."""
+
+    template: MasterTemplate
+    matches: tuple[Match, ...]
 
 
 def _same_picture(photo: Photo, judged: Accepted) -> bool:

@@ -57,15 +57,21 @@ class LookalikeConfig:
     """Cosine similarity of two templates from which they are a pair, -1 to 1. Of the 14,535 pairs
     of 171 riders with three photos each none reaches it with the open embedder (highest 0.49), and
     95 % of 1,021 pairs of single photos of one person reach 0.49; see docs/enrollment.md."""
+    matches_max: int = 20
+    """The most other riders whom an honest template may match, from 1: more make it a hub, which
+    would send all of them to the code reader. Chance alone matches FMR(score_min) of the gallery,
+    2e-5 by the shipped model's cautious tail, hence 20 of a million; raise it with the city."""
 
     def __post_init__(self) -> None:
-        """Refuse a score that no cosine can have.
+        """Refuse values outside their ranges.
 
         Raises:
-            ValueError: Outside -1 to 1.
+            ValueError: A value is out of range.
         """
         if not -1 <= self.score_min <= 1:
             raise ValueError("score_min is a cosine")
+        if self.matches_max < 1:
+            raise ValueError("matches_max is at least 1")
 
 
 def pairs(

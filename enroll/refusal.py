@@ -34,6 +34,9 @@ class Refusal(StrEnum):
     """Not the same person as on the first photo."""
     PICTURE_OF_PICTURE = "picture_of_picture"
     """The liveness model takes it for a print or a screen; weak evidence, see the advice."""
+    UNUSABLE = "unusable"
+    """The template made with it is none, or a hub that strangers would match
+    (`cloud_sync.intake.IntakeFault`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ MESSAGES = MappingProxyType(
         Refusal.TOO_BRIGHT: "Your face is too bright.",
         Refusal.OTHER_PERSON: "This does not look like the person on your first photo.",
         Refusal.PICTURE_OF_PICTURE: "This looks like a photo of a photo or of a screen.",
+        Refusal.UNUSABLE: "This photo does not tell you from other people.",
     }
 )
 """What is wrong, in one sentence."""
@@ -80,6 +84,8 @@ ADVICE = MappingProxyType(
         "it and begin again.",
         Refusal.PICTURE_OF_PICTURE: "Use the camera and show your own face. We are sometimes "
         "wrong here: try other light, or ride by code.",
+        Refusal.UNUSABLE: "Take another one of your own face, sharp and in even light, or ride "
+        "by code.",
     }
 )
 """What to do about it."""

@@ -22,6 +22,7 @@ from cloud_sync.adapters.publish import DIMENSION
 from cloud_sync.adapters.tables import MASTER_HEAD, MASTER_RIDER, MASTER_TEMPLATE
 from cloud_sync.content import TemplateRefused, check, pack, unpack
 from cloud_sync.gallery import Template
+from cloud_sync.intake import Cohort
 from cloud_sync.key_store import KeysFailed
 from cloud_sync.master import (
     Activate,
@@ -38,8 +39,9 @@ from cloud_sync.master import (
     is_late,
     rider_of,
 )
+from cloud_sync.rotation import PLAIN
 from cloud_sync.safe import MASTER_TEMPLATE as RECORD
-from cloud_sync.safe import Safe, template_label
+from cloud_sync.safe import Safe, UnknownTransform, template_label
 from cloud_sync.seal import Label, NotOpened
 from fare.log import say
 
@@ -59,6 +61,7 @@ def apply(
     now: datetime,
     *,
     safe: Safe,
+    cohort: Cohort | None = None,
     dimension: int = DIMENSION,
 ) -> frozenset[UUID]:
     """Make changes to the master gallery inside the caller's transaction.
@@ -68,18 +71,21 @@ def apply(
         changes: In their order.
         now: Aware UTC.
         safe: Seals the templates.
+        cohort: What new templates are compared with; None to take hubs, too.
         dimension: Values in a vector.
 
     Returns:
         The riders whom something has changed for.
 
     Raises:
-        TemplateRefused: A template is not a unit vector of its dimension.
+        TemplateRefused: A template is not a unit vector of its dimension, or a hub.
         sqlalchemy.exc.SQLAlchemyError: The database did not take it.
     """
     for change in changes:
         if isinstance(change, PutMaster):
             check(change.template.vector, dimension=dimension)
+            if cohort is not None:
+                _refuse_hub(change.template, safe, cohort)
     standings = _locked(connection, {rider_of(change) for change in changes}, now)
     changed: set[UUID] = set()
     for kind, run in groupby(changes, type):
@@ -95,6 +101,16 @@ def apply(
                 standings[rider_of(change)] = standing
                 changed.add(rider_of(change))
     return frozenset(changed)
+
+
+def _refuse_hub(template: Template, safe: Safe, cohort: Cohort) -> None:
+    try:
+        plain = safe.turn(template.vector, source=template.transform_id, target=PLAIN)
+    except UnknownTransform as problem:
+        raise TemplateRefused(str(problem)) from problem
+    fault = cohort.judge(plain)
+    if fault is not None:
+        raise TemplateRefused(fault.value)
 
 
 def changes_since(connection: sa.Connection, rev: int, limit: int, *, safe: Safe) -> MasterPage:

@@ -32,6 +32,7 @@ from cloud_sync.gallery import (
     PutTemplate,
     Template,
 )
+from cloud_sync.intake import Cohort
 from cloud_sync.master import Activate, Erase, MasterChange, PutMaster, Withdraw, rider_of
 from cloud_sync.prefilter import priority_of
 from cloud_sync.safe import Safe
@@ -76,6 +77,8 @@ class Membership:
     """Of each station's view."""
     dimension: int = DIMENSION
     """Values in a template's vector."""
+    cohort: Cohort | None = None
+    """What new templates are compared with; None to take hubs, too."""
 
     def publish(
         self, connection: sa.Connection, station_ids: Iterable[str], changes: Sequence[Change]
@@ -104,7 +107,14 @@ class Membership:
         if not changes:
             return
         hold_keys(connection)
-        master.apply(connection, changes, now, safe=self.safe, dimension=self.dimension)
+        master.apply(
+            connection,
+            changes,
+            now,
+            safe=self.safe,
+            cohort=self.cohort,
+            dimension=self.dimension,
+        )
         gone = [change.rider_ref for change in changes if isinstance(change, Withdraw)]
         erased = [change.rider_ref for change in changes if isinstance(change, Erase)]
         claims.forget(connection, gone)

@@ -1,7 +1,10 @@
 """What every master gallery promises, asked of all of them."""
 
+import os
 import threading
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,8 +12,10 @@ import sqlalchemy as sa
 
 from cloud_sync.adapters import master as functions
 from cloud_sync.adapters.master import PostgresMasterGallery
+from cloud_sync.adapters.memory_keys import MemoryKeyStore
 from cloud_sync.adapters.memory_master import MemoryMasterGallery
 from cloud_sync.content import Space, TemplateRefused
+from cloud_sync.intake import Cohort, IntakeConfig
 from cloud_sync.master import (
     Activate,
     Deactivate,
@@ -22,6 +27,7 @@ from cloud_sync.master import (
     Standing,
     Withdraw,
 )
+from cloud_sync.safe import Safe
 from tests.keys import SAFE
 from tests.templates import SPACE, poison, rider, template
 
@@ -223,3 +229,34 @@ class TestFeedUnderLoad:
 
         later = gallery.changes_since(seen.to_rev, 10)
         assert [line.rider_ref for line in later.lines] == [ANA, BEN]
+
+
+class TestIntake:
+    """What is taken into the gallery."""
+
+    def test_a_hub_is_refused_whatever_its_rotation(self, cloud: sa.Engine, noon: datetime) -> None:
+        """A template that matches too much of the cohort changes nothing."""
+        safe = Safe(MemoryKeyStore(entropy=os.urandom), entropy=os.urandom, dimension=8)
+        crowd = Cohort(IntakeConfig(cohort_size=1_000), dimension=8)
+        plain = template("Ana")
+        turned_id = safe.ring.rotation.transform_id
+        turned = replace(
+            plain,
+            transform_id=turned_id,
+            vector=safe.turn(plain.vector, source="plain", target=turned_id),
+        )
+
+        for limit, is_taken in ((1_000, True), (0, False)):
+            crowd.matches_max = limit
+            for rider_template in (plain, turned):
+                with cloud.connect() as connection, connection.begin() as transaction:
+                    changes: list[MasterChange] = [PutMaster(rider_template)]
+                    put_in = partial(
+                        functions.apply, connection, changes, noon, safe=safe, dimension=8
+                    )
+                    if is_taken:
+                        assert put_in(cohort=crowd) == {ANA}
+                    else:
+                        with pytest.raises(TemplateRefused, match="hub"):
+                            put_in(cohort=crowd)
+                    transaction.rollback()
