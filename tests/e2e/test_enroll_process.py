@@ -21,6 +21,7 @@ from cloud_sync.view import EdgeNode
 from edge_gate import ride_code
 from edge_gate.ride_code import KeyRing, RideCodeConfig
 from tests.keys import SAFE
+from tests.leaks import keys_below, leaks
 from tests.people import portraits
 from tests.phone import FACE, Phone, held
 from tests.riders import MODELS, MONDAY, eye, png
@@ -120,6 +121,7 @@ class TestServe:
         written = log.read_text()
 
         assert written.count("\n") <= 3
+        assert leaks(written, keys_below(Path(os.environ["GATELINE_KEYS"]))) == set()
         for secret in ("Robin", robin.key, robin.key.split(".")[1], robin.ref, "me.png"):
             assert secret not in written
 

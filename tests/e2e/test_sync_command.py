@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.leaks import keys_below, leaks
+
 
 @pytest.fixture
 def operator(database_url: str, tmp_path: Path) -> "Operator":
@@ -51,13 +53,15 @@ class Operator:
 class TestRekey:
     """New keys by command."""
 
-    def test_cut_resumed_and_finished(self, operator: Operator) -> None:
+    def test_cut_resumed_and_finished(self, operator: Operator, tmp_path: Path) -> None:
         """Killed in the middle, it goes on with the same keys; the old ones go at the end only."""
         operator.types("admit", "edge-1", "bell-tower", "ab" * 32)
         operator.types("fill", "bell-tower", "--count", "1500", "--model-id", "m")
 
         operator.is_cut("rekey", after="root key")
         middle = operator.types("rekey", "--status")
+        secrets = keys_below(tmp_path / "keys")
+        assert len(secrets) == 5
         too_soon = operator.types("rekey", "--finish")
         again = operator.types("rekey")
         end = operator.types("rekey", "--finish")
@@ -70,6 +74,8 @@ class TestRekey:
         assert "`rekey --finish` destroys them" in again.stdout
         assert end.returncode == 0
         assert "the old keys are destroyed" in end.stdout
+        said = "".join(done.stdout + done.stderr for done in (middle, too_soon, again, end))
+        assert leaks(said, secrets | keys_below(tmp_path / "keys")) == set()
 
 
 class TestCommands:
