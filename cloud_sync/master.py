@@ -55,6 +55,8 @@ class Deactivate:
     """Stations may not hold the rider now; the templates stay."""
 
     rider_ref: UUID
+    forget_ways: bool = False
+    """Whether claims and habits are deleted too: the rider took back the consent behind them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,6 +196,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             enrollment=enrollment,
             assess=_eye(arguments),
             purse=Purse(PostgresStore(engine), PostgresStatements(engine), names),
+            stations=names,
             issuer=issuer_key(
                 enrollment.store, lambda: make_key(1, secrets.token_bytes(32), _now())
             ),

@@ -71,16 +71,17 @@ TEXTS = MappingProxyType(
             "the stations.",
         ),
         Purpose.SEND: ConsentText(
-            version=1,
-            oldest_valid=1,
+            version=2,
+            oldest_valid=2,
             title="Send my face to the stations",
             explains="Your template (the numbers, never a photo) goes over the network to the "
-            "computers in the stations, so that a gate can recognize you even when the network "
-            "is down.",
+            "computers of the stations where you may come, so that a gate can recognize you even "
+            "when the network is down. To know where, we keep how often you were at a station at "
+            "an hour of the week, which fades by half in four weeks, and where you tapped last.",
             without="The gates do not know your face. Ride codes work all the same.",
             on_withdrawal="Every connected station forgets your face within seconds, and one "
-            "without a connection stops using it when its lease ends. What you gave us stays "
-            "here, so you can switch it on again.",
+            "without a connection stops using it when its lease ends. What we kept of your ways is "
+            "deleted. What you gave us stays here, so you can switch it on again.",
         ),
         Purpose.PAY: ConsentText(
             version=1,

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from cloud_sync.claim_store import HOMES_MAX
 from cloud_sync.intake import IntakeFault
-from cloud_sync.master import Withdraw
+from cloud_sync.master import Deactivate, Withdraw
 from edge_gate.face import Embedding
 from enroll.consent import TEXTS, ConsentRecord, Purpose, standing
 from enroll.lookalike import LookalikeConfig, LookalikePair, Match, Verdict, pairs
@@ -148,6 +148,8 @@ class Enrollment:
                 return Declined(Decline.GUARDIAN_MISSING)
             version = TEXTS[purpose].version
             unit.append_consent(ConsentRecord(ref, purpose, given, version, now))
+            if purpose is Purpose.SEND and not given:
+                unit.tell_master(Deactivate(ref, forget_ways=True), now)
             return _settle(unit, ref, now, f"consent_{purpose.value}")
 
     def add_photo(

@@ -125,13 +125,15 @@ class Office:
 def desk(store: RiderStore, *, clock: Clock | None = None, judge: Assessor | None = None) -> Desk:
     """Give everything behind the counter, with money in memory."""
     money = MemoryStore()
+    names = {"S1": "North Gate", "S2": "Bell Tower", "S3": "Closed Yard"}
     dice = Random(11)
     when = clock or Clock()
     office = Office(store, when)
     return Desk(
         enrollment=office.enrollment,
         assess=judge,
-        purse=Purse(money, MemoryStatements(money), {"S1": "North Gate", "S2": "Bell Tower"}),
+        purse=Purse(money, MemoryStatements(money), names),
+        stations=names,
         issuer=issuer_key(store, lambda: make_key(1, bytes(range(32)), when())),
         codes=CodeConfig(),
         draw=draw,

@@ -33,7 +33,15 @@ from cloud_sync.gallery import (
     Template,
 )
 from cloud_sync.intake import Cohort
-from cloud_sync.master import Activate, Erase, MasterChange, PutMaster, Withdraw, rider_of
+from cloud_sync.master import (
+    Activate,
+    Deactivate,
+    Erase,
+    MasterChange,
+    PutMaster,
+    Withdraw,
+    rider_of,
+)
 from cloud_sync.prefilter import priority_of
 from cloud_sync.safe import Safe
 from cloud_sync.sourcing import Sourcing
@@ -116,9 +124,13 @@ class Membership:
             dimension=self.dimension,
         )
         gone = [change.rider_ref for change in changes if isinstance(change, Withdraw)]
-        erased = [change.rider_ref for change in changes if isinstance(change, Erase)]
+        wayless = [
+            change.rider_ref
+            for change in changes
+            if isinstance(change, Erase) or (isinstance(change, Deactivate) and change.forget_ways)
+        ]
         claims.forget(connection, gone)
-        claims.forget(connection, erased, homes=False)
+        claims.forget(connection, wayless, homes=False)
         riders = {rider_of(change) for change in changes}
         active = master.active(connection, riders)
         held = held_by(connection, riders)

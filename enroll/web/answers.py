@@ -23,6 +23,9 @@ DECLINE_STATUS = {
     Decline.CONSENT_MISSING: 409,
     Decline.GUARDIAN_MISSING: 409,
     Decline.PHOTOS_FULL: 409,
+    Decline.HOMES_FULL: 422,
+    Decline.FACE_OFF: 409,
+    Decline.UNKNOWN_STATION: 404,
 }
 """HTTP status of each."""
 
@@ -61,6 +64,7 @@ def rider(dossier: Dossier) -> Answer:
         ],
         "template_version": dossier.template.version if dossier.template else 0,
         "at_stations": dossier.stationed,
+        "homes": list(dossier.homes),
         "needs_second_factor": held_back(dossier),
         "erasures": [
             {

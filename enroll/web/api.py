@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from enroll import code, session
 from enroll.consent import TEXTS, Purpose
-from enroll.enrollment import Declined
+from enroll.enrollment import Decline, Declined
 from enroll.purse import PurseRefused
 from enroll.refusal import Refusal, Refused
 from enroll.rider import RiderEvent
@@ -55,6 +55,18 @@ class Key(_Form):
     key: Annotated[str, Field(max_length=200)]
 
 
+class Homes(_Form):
+    """The stations that a rider wants to be known at."""
+
+    station_ids: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=20)]
+
+
+class Coming(_Form):
+    """Where a rider is going."""
+
+    station_id: Annotated[str, Field(max_length=100)]
+
+
 class NewMeans(_Form):
     """How to pay from now on."""
 
@@ -80,6 +92,13 @@ def _answer(outcome: Dossier | Declined) -> Response:
 def consent_texts() -> Answer:
     """Return the words of each consent, with versions."""
     return answers.consents()
+
+
+@router.get("/stations")
+def stations(desk: TheDesk) -> Answer:
+    """Return the city's stations by name."""
+    by_name = sorted(desk.stations.items(), key=lambda each: each[1])
+    return {"stations": [{"station_id": key, "name": name} for key, name in by_name]}
 
 
 @router.post("/riders", status_code=201)
@@ -212,6 +231,28 @@ def resume(rider: Owner, desk: TheDesk) -> Response:
 def withdraw(rider: Owner, desk: TheDesk) -> Response:
     """Delete all face data, here and at the stations, for good."""
     return _answer(desk.enrollment.move(rider.rider.ref, RiderEvent.WITHDRAW, now=desk.clock()))
+
+
+@mine.put("/homes")
+def choose_homes(form: Homes, rider: Owner, desk: TheDesk) -> Response:
+    """Choose the stations that know the face at any hour."""
+    if not set(form.station_ids) <= set(desk.stations):
+        return _answer(Declined(Decline.UNKNOWN_STATION))
+    return _answer(
+        desk.enrollment.choose_homes(rider.rider.ref, form.station_ids, now=desk.clock())
+    )
+
+
+@mine.post("/check-ins")
+def check_in(form: Coming, rider: Owner, desk: TheDesk) -> Response:
+    """Have a station expect the face for half an hour."""
+    name = desk.stations.get(form.station_id)
+    if name is None:
+        return _answer(Declined(Decline.UNKNOWN_STATION))
+    until = desk.enrollment.check_in(rider.rider.ref, form.station_id, now=desk.clock())
+    if isinstance(until, Declined):
+        return _answer(until)
+    return JSONResponse({"station": name, "until": until.isoformat()}, 201)
 
 
 def _code(rider: Dossier, desk: Desk) -> code.RideCode:

@@ -1,7 +1,7 @@
 """What the web side is given: use cases, judges, clock and randomness, in one place."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -32,6 +32,8 @@ class Desk:
     assess: Assessor | None
     """None where no model could be opened: photos are refused, everything else works."""
     purse: Purse
+    stations: Mapping[str, str]
+    """Names of the city's stations by their ids."""
     issuer: IssuerSecret
     codes: CodeConfig
     draw: Callable[[bytes], Drawn]

@@ -11,6 +11,7 @@ from enroll.consent import TEXTS, Purpose, standing
 from enroll.rider import RiderState
 from enroll.store import Dossier
 from enroll.web import answers
+from enroll.web.desk import Desk
 from enroll.web.guard import TheDesk, Visitor
 
 router = APIRouter(include_in_schema=False)
@@ -66,7 +67,13 @@ def me(request: Request, visitor: Visitor, desk: TheDesk) -> Response:
         return RedirectResponse(_SIGN_IN, 303)
     purse = answers.purse(desk.purse.view(visitor.rider.ref))
     steps = _steps(visitor, desk.enrollment.config.photos_advised, purse)
-    return page(request, "me", visitor, "me", purse=purse, steps=steps)
+    names = _by_name(desk)
+    return page(request, "me", visitor, "me", purse=purse, steps=steps, stations=names)
+
+
+def _by_name(desk: Desk) -> dict[str, str]:
+    """Return the stations in the order in which people look for them."""
+    return dict(sorted(desk.stations.items(), key=lambda each: each[1]))
 
 
 def _steps(dossier: Dossier, photos_advised: int, purse: answers.Answer) -> tuple[Step, ...]:
@@ -121,6 +128,16 @@ def choices(request: Request, visitor: Visitor) -> Response:
         for purpose in shown
     ]
     return page(request, "choices", visitor, "choices", choices=cards)
+
+
+@router.get("/me/stations")
+def stations(request: Request, visitor: Visitor, desk: TheDesk) -> Response:
+    """Let the rider choose the stations that know the face at any hour."""
+    if visitor is None:
+        return RedirectResponse(_SIGN_IN, 303)
+    most = desk.enrollment.config.homes_max
+    names = _by_name(desk)
+    return page(request, "stations", visitor, "stations", stations=names, homes_max=most)
 
 
 @router.get("/me/photos")

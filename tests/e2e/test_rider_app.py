@@ -219,7 +219,7 @@ class TestRiderApp:
     def test_pause_pay_and_leave(
         self, page: Page, people: dict[str, Image], tmp_path: Path
     ) -> None:
-        """One tap pauses, one resumes; the wallet fills; leaving shows what was deleted."""
+        """Pause and resume, stations, wallet and leaving: one tap each, and every page fits."""
         (tmp_path / "me.png").write_bytes(png(people["Robin"]))
         sign_up(page, "Robin", "collect", "store", "send", "pay")
         page.goto("/me/photos")
@@ -230,6 +230,18 @@ class TestRiderApp:
         page.get_by_role("button", name="Pause my face").click()
         page.get_by_role("button", name="Resume").click()
         page.get_by_role("button", name="Pause my face").wait_for()
+        assert fits(page)
+
+        page.goto("/me/stations")
+        page.select_option("#home-0", label="Bell Tower")
+        page.get_by_role("button", name="Save").click()
+        page.get_by_text("Saved.").wait_for()
+        assert fits(page)
+        page.goto("/me")
+        page.select_option("#coming", label="North Gate")
+        page.get_by_role("button", name="I am coming").click()
+        page.get_by_text("North Gate expects you until").wait_for()
+        assert page.get_by_text("at any hour").locator("strong").inner_text() == "Bell Tower"
         assert fits(page)
 
         page.goto("/me/trips")

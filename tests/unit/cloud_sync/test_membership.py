@@ -142,6 +142,20 @@ class TestDeactivation:
                 count = connection.execute(sa.text(f"SELECT count(*) FROM cloud_sync.{table}"))
                 assert (table, count.scalar_one()) == (table, 0)
 
+    @pytest.mark.parametrize("forget", [True, False])
+    def test_ways_go_with_their_consent(self, forget: bool, city: City) -> None:
+        """Habits are deleted with the consent behind them, and outlive a mere pause."""
+        city.enroll("Ana")
+        with city.engine.begin() as connection:
+            claims.note(connection, SOURCING, [tap("Ana", BELL, Direction.EXIT)])
+
+        city.settle(Deactivate(ANA, forget_ways=forget))
+
+        with city.engine.begin() as connection:
+            for table in ("habit", "last_tap"):
+                count = connection.execute(sa.text(f"SELECT count(*) FROM cloud_sync.{table}"))
+                assert (count.scalar_one() == 0) is forget
+
     def test_an_erasure_keeps_the_choice_of_homes(self, city: City) -> None:
         """Whoever deletes the last photo keeps the chosen stations for the next one."""
         home(city, "Ana", BELL)

@@ -241,3 +241,61 @@ class TestMoney:
         for amount in (0, -5, 100_001):
             wish = {"top_up_id": str(uuid4()), "minor_units": amount}
             assert ada.ask("POST", "/top-ups", json=wish).status_code == 422
+
+
+class TestStations:
+    """Home stations and check-in over HTTP."""
+
+    def test_homes(self, web: httpx.Client) -> None:
+        """Homes come back in the rider's order, in the answer and on the next read."""
+        robin = Phone(web, "Robin")
+
+        answer = robin.ask("PUT", "/homes", json={"station_ids": ["S2", "S1"]})
+
+        assert answer.json()["homes"] == robin.ask("GET").json()["homes"] == ["S2", "S1"]
+
+    def test_homes_refused(self, web: httpx.Client) -> None:
+        """A strange station and a fifth home are refused in words, and nothing changes."""
+        robin = Phone(web, "Robin")
+
+        strange = robin.ask("PUT", "/homes", json={"station_ids": ["atlantis"]})
+        malformed = robin.ask("PUT", "/homes", json={"station_ids": "S1"})
+
+        assert (strange.status_code, strange.json()["error"]) == (404, "unknown_station")
+        assert malformed.status_code == 422
+        assert robin.ask("GET").json()["homes"] == []
+
+    def test_nobody_elses(self, web: httpx.Client) -> None:
+        """Neither homes nor check-ins of another rider can be made."""
+        robin, eve = Phone(web, "Robin"), Phone(web, "Eve")
+        robin.headers = eve.headers
+
+        homes = robin.ask("PUT", "/homes", json={"station_ids": ["S1"]})
+        coming = robin.ask("POST", "/check-ins", json={"station_id": "S1"})
+
+        assert (homes.status_code, coming.status_code) == (403, 403)
+
+    def test_check_in(self, web: httpx.Client, people: dict[str, Image]) -> None:
+        """A station expects a face for half an hour; without one the code is pointed out."""
+        robin = Phone(web, "Robin", *FACE)
+        off = robin.ask("POST", "/check-ins", json={"station_id": "S1"})
+        robin.photo(people["Robin"])
+
+        on = robin.ask("POST", "/check-ins", json={"station_id": "S2"})
+        no_view = robin.ask("POST", "/check-ins", json={"station_id": "S3"})
+
+        assert (off.status_code, off.json()["error"]) == (409, "face_off")
+        assert on.status_code == 201
+        assert on.json() == {"station": "Bell Tower", "until": "2026-05-04T12:30:00+00:00"}
+        assert no_view.status_code == 404
+
+    def test_pages(self, web: httpx.Client) -> None:
+        """The page of stations shows what is chosen; the list of stations is sorted by name."""
+        robin = Phone(web, "Robin")
+        robin.ask("PUT", "/homes", json={"station_ids": ["S1"]})
+
+        shown = web.get("/me/stations", headers=robin.headers)
+        listed = web.get("/api/stations").json()["stations"]
+
+        assert '<option value="S1" selected>North Gate</option>' in shown.text
+        assert [each["name"] for each in listed] == ["Bell Tower", "Closed Yard", "North Gate"]

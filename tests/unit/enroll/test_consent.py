@@ -14,10 +14,11 @@ EVERYTHING = Permissions(collect=True, store=True, send=True, charge=True, keep_
 
 
 def record(
-    purpose: Purpose, noon: datetime, *, given: bool = True, version: int = 1
+    purpose: Purpose, noon: datetime, *, given: bool = True, version: int | None = None
 ) -> ConsentRecord:
-    """Give one choice."""
-    return ConsentRecord(ADA, purpose, given, version, noon)
+    """Give one choice, on the text in force."""
+    shown = TEXTS[purpose].version if version is None else version
+    return ConsentRecord(ADA, purpose, given, shown, noon)
 
 
 def of(noon: datetime, *purposes: Purpose, minor: bool = False) -> Permissions:

@@ -27,6 +27,8 @@ class TestDoors:
         ("POST", "/pause"),
         ("POST", "/resume"),
         ("POST", "/withdraw"),
+        ("PUT", "/homes"),
+        ("POST", "/check-ins"),
         ("POST", "/key"),
         ("PUT", "/means"),
         ("POST", "/top-ups"),

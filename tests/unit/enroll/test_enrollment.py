@@ -8,7 +8,7 @@ import pytest
 from cloud_sync.gallery import DropTemplate, PutDenial, PutTemplate
 from edge_gate.face import Embedding
 from enroll.adapters.memory import MemoryRiderStore
-from enroll.consent import Purpose
+from enroll.consent import TEXTS, Purpose
 from enroll.enrollment import Decline, Declined, EnrollmentConfig
 from enroll.photo import Accepted
 from enroll.refusal import Refusal, Refused
@@ -216,8 +216,8 @@ class TestChoices:
 
         records = office.dossier(ada).consents
         assert [(r.purpose, r.given, r.text_version, r.at) for r in records] == [
-            (Purpose.SEND, True, 1, MONDAY),
-            (Purpose.SEND, False, 1, MONDAY),
+            (Purpose.SEND, True, TEXTS[Purpose.SEND].version, MONDAY),
+            (Purpose.SEND, False, TEXTS[Purpose.SEND].version, MONDAY),
         ]
 
     def test_minor_needs_guardian_first(self, office: Office) -> None:
