@@ -41,6 +41,7 @@ ON CONFLICT (item_key) DO UPDATE SET
 _MISSING = sa.text("""
 SELECT i.* FROM cloud_sync.view_item AS i LEFT JOIN turned AS t USING (item_key, rev)
 WHERE i.station_id = :station AND substr(i.item_key, 1, 1) = 'r' AND t.item_key IS NULL
+    AND i.item_key > :after
 ORDER BY i.item_key LIMIT :limit
 """)
 _SWAP = sa.text("""
@@ -99,9 +100,11 @@ def turn_view(
 
 
 def _prepare(connection: sa.Connection, safe: Safe, station_id: str, target: str) -> None:
-    wanted = {"station": station_id, "limit": _SLICE}
+    wanted = {"station": station_id, "limit": _SLICE, "after": b""}
     while rows := connection.execute(_MISSING, wanted).all():
         connection.execute(_KEEP, _turned(rows, safe, target))
+        wanted["after"] = rows[-1].item_key
+    connection.execute(sa.text("ANALYZE turned"))
 
 
 def _turned(rows: Sequence[sa.Row[Any]], safe: Safe, target: str) -> list[dict[str, object]]:
