@@ -1,7 +1,8 @@
 """The cloud's process for the wire, and its operator's commands.
 
 The database is that of GATELINE_DATABASE_URL; without it a private one in ./var/postgres. The
-operator's keys are in the folder GATELINE_KEYS; without it in ./var/keys.
+operator's keys are in the folder GATELINE_KEYS, else in ./var/keys; the copy of the erasure ledger
+is in GATELINE_LEDGER, else in ./var/ledger.
 """
 
 import argparse
@@ -20,12 +21,14 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from cloud_sync import order
+from cloud_sync import order, watch
+from cloud_sync.adapters.erasure_file import ErasureFile
 from cloud_sync.adapters.key_folder import FolderKeyStore
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog, stations
 from cloud_sync.adapters.sealing import prepare
 from cloud_sync.adapters.system_clock import SystemClock
+from cloud_sync.erasure import LedgerFailed
 from cloud_sync.gallery import Change, DenialReason, PutTemplate
 from cloud_sync.generate import templates
 from cloud_sync.key_store import KeysFailed
@@ -84,6 +87,20 @@ def _membership(city_name: str) -> Membership:
     return Membership(Sourcing(city.network, city.tariff.timezone), _safe())
 
 
+def _copy(safe: Safe) -> ErasureFile:
+    """Return the ledger's copy outside the database."""
+    folder = Path(os.environ.get("GATELINE_LEDGER", "var/ledger"))
+    return ErasureFile(folder, lambda: safe.ring.cloud_key)
+
+
+def _replayed(connection: sa.Connection) -> int:
+    """Carry out what the database has forgotten; return how many erasures that were."""
+    from cloud_sync.adapters.replay import leaving, replay
+
+    safe = _safe()
+    return replay(connection, _copy(safe), leaving(safe), datetime.now(UTC))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cloud_sync", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -94,13 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
 
     _add_prefilter(commands)
-    console = commands.add_parser("console", help="the operator's pages, and /metrics")
-    console.add_argument("--listen", default="127.0.0.1:8500", help="host:port")
-    console.add_argument("--city", default="xian", help="a city shipped in fare/data, for names")
-    console.add_argument(
-        "--name", action="append", default=[], help="a host name it goes by, beside its address"
-    )
-    console.set_defaults(run=_console)
+    watch.add(commands, watch.Tools(_safe, _copy, _replayed, lambda: datetime.now(UTC)))
 
     admit = commands.add_parser("admit", help="let an edge node follow its station's view")
     admit.add_argument("edge_id")
@@ -258,6 +269,12 @@ def _public_key(text: str) -> bytes:
 
 
 def _serve(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    try:
+        with engine.begin() as connection:
+            _replayed(connection)
+    except LedgerFailed as problem:
+        say(_LOG, "ledger_failed", level=logging.ERROR, detail=str(problem))
+        return 1
     return asyncio.run(_serve_until_told(chosen.listen, engine, _membership(chosen.city)))
 
 
@@ -273,7 +290,7 @@ async def _serve_until_told(listen: str, engine: sa.Engine, membership: Membersh
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    views = PostgresViewLog(engine, _safe())
+    views = PostgresViewLog(engine, _safe(), on_new_history=_replayed)
     wakes = Wakes()
     chores = [
         asyncio.create_task(listen_to(wakes, conninfo(engine))),
@@ -325,27 +342,6 @@ def _prefilter(chosen: argparse.Namespace, engine: sa.Engine) -> int:
     since = datetime.now(UTC).date() - timedelta(days=chosen.days)
     with engine.connect() as connection:
         print("\n".join(report(connection, since)))
-    return 0
-
-
-def _console(chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    from cloud_sync.adapters.metrics import MEDIA_TYPE, FleetCollector, exposition
-    from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
-    from cloud_sync.web.app import Exposition, Sources, create_app
-    from fare.adapters import serving
-
-    fleet, city = PostgresFleetLog(engine), shipped(chosen.city)
-    clock = SystemClock().wall
-    collectors = (FleetCollector(fleet, clock=clock),)
-    sources = Sources(
-        fleet=fleet,
-        metrics=lambda: Exposition(exposition(collectors), MEDIA_TYPE),
-        clock=clock,
-        network=city.network,
-        zone=city.tariff.timezone,
-    )
-    names = frozenset(name.lower() for name in chosen.name)
-    serving.serve(create_app(sources, names=names), chosen.listen)
     return 0
 
 

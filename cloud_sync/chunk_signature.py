@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from cloud_sync.fields import joined
 
+_RECORD = b"gateline record 1"
+
 
 @dataclass(frozen=True, slots=True)
 class ChunkStamp:
@@ -61,6 +63,29 @@ class CloudKey:
     def sign(self, stamp: ChunkStamp) -> bytes:
         """Return the signature of a chunk, 64 bytes."""
         return self._private.sign(stamp.encoded())
+
+    def attest(self, digest: bytes) -> bytes:
+        """Return the signature of a record's digest, 64 bytes; it is never one of a chunk."""
+        return self._private.sign(joined(_RECORD, digest))
+
+
+def is_attested(public_key: bytes, digest: bytes, signature: bytes) -> bool:
+    """Return whether the cloud has signed a record of this digest.
+
+    Args:
+        public_key: The cloud's, 32 bytes.
+        digest: Made from the record as it was read.
+        signature: As it was read with it.
+
+    Raises:
+        ValueError: The public key is none.
+    """
+    try:
+        key = Ed25519PublicKey.from_public_bytes(public_key)
+        key.verify(signature, joined(_RECORD, digest))
+    except InvalidSignature:
+        return False
+    return True
 
 
 class ChunkVerifier:

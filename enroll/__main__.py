@@ -16,8 +16,11 @@ import sqlalchemy as sa
 
 from cloud_sync.adapters import postgres as cloud
 from cloud_sync.adapters import sealing as cloud_sealing
+from cloud_sync.adapters.erasure_file import ErasureFile
 from cloud_sync.adapters.key_folder import FolderKeyStore
 from cloud_sync.adapters.membership import Membership
+from cloud_sync.adapters.replay import SLACK, replay
+from cloud_sync.erasure import LedgerFailed
 from cloud_sync.intake import Cohort, IntakeConfig
 from cloud_sync.key_store import KeysFailed
 from cloud_sync.safe import Safe
@@ -56,6 +59,9 @@ def main(argv: list[str] | None = None) -> int:
         return command(arguments)
     except KeysFailed as problem:
         say(_LOG, "keys_failed", level=logging.ERROR, detail=str(problem))
+        return 1
+    except LedgerFailed as problem:
+        say(_LOG, "ledger_failed", level=logging.ERROR, detail=str(problem))
         return 1
 
 
@@ -120,11 +126,26 @@ def _prepare(engine: sa.Engine, city_name: str = CITY) -> Enrollment:
     cohort = Cohort(IntakeConfig())
     sourcing = Sourcing(city.network, city.tariff.timezone)
     membership = Membership(sourcing, safe, cohort=cohort)
-    store = PostgresRiderStore(engine, membership)
+    folder = Path(os.environ.get("GATELINE_LEDGER", "var/ledger"))
+    copy = ErasureFile(folder, lambda: safe.ring.cloud_key)
+    with engine.begin() as connection:  # before anything else: whoever has left stays away
+        replay(connection, copy, membership.settle, _now())
+    store = PostgresRiderStore(engine, membership, copy.append)
     carried = store.carry_over(_now())
     if carried:
         say(_LOG, "riders_carried_over", count=carried)
-    return Enrollment(store, EnrollmentConfig(), LookalikeConfig(), judge=cohort.judge)
+    enrollment = Enrollment(store, EnrollmentConfig(), LookalikeConfig(), judge=cohort.judge)
+    _replay_riders(enrollment, copy)
+    return enrollment
+
+
+def _replay_riders(enrollment: Enrollment, copy: ErasureFile) -> None:
+    """Take out of dossiers what a restored backup has brought back."""
+    last = enrollment.store.last_erasure()
+    told = enrollment.store.forgotten(copy.read(last and last - SLACK))
+    done = sum(enrollment.replay(erasure) for erasure in told)
+    if done:
+        say(_LOG, "erasures_replayed", level=logging.WARNING, count=done)
 
 
 def _migrate(_: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from cloud_sync.claim_store import HOMES_MAX
+from cloud_sync.erasure import Erasure as Gone
 from cloud_sync.intake import IntakeFault
 from cloud_sync.master import Deactivate, Withdraw
 from edge_gate.face import Embedding
@@ -227,8 +228,40 @@ class Enrollment:
             if after.state is RiderState.WITHDRAWN:
                 unit.set_homes(ref, (), now)
                 unit.tell_master(Withdraw(ref, now + self.config.code_life), now)
+                # Told also of a rider whose face went before: a backup may have it.
+                unit.tell_ledger(_gone(ref, now, event.value))
                 dossier = _read(unit, ref)
             return dossier
+
+    def replay(self, erasure: Gone) -> bool:
+        """Carry out an erasure that a restored backup has forgotten; return whether it was due.
+
+        What the rider did after it counts: a face erased again later, or enrolled anew since, is
+        not touched.
+
+        Args:
+            erasure: As it was told to the rider.
+        """
+        ref, at, cause = erasure.rider_ref, erasure.at, erasure.cause
+        with self.store.begin() as unit:
+            before = unit.read(ref)
+            if before is None or any(known.at >= at for known in before.erasures):
+                return False
+            if before.rider.state is RiderState.WITHDRAWN:
+                return False
+            if erasure.is_final:
+                gone = step(before.rider, RiderEvent.WITHDRAW)
+                assert isinstance(gone, Rider), "a withdrawal is always possible"
+                unit.set_rider(gone)
+                unit.set_homes(ref, (), at)
+                unit.tell_master(Withdraw(ref, at + self.config.code_life), at)
+            elif cause in _PURPOSES:
+                text = TEXTS[_PURPOSES[cause]].version
+                unit.append_consent(ConsentRecord(ref, _PURPOSES[cause], False, text, at))
+            if before.photos or before.template or before.unread:
+                _erase(unit, before, at, cause)
+            _settle(unit, ref, at, cause)
+        return True
 
     def choose_homes(
         self, ref: UUID, station_ids: Sequence[str], *, now: datetime
@@ -361,6 +394,14 @@ class _Candidate:
     matches: tuple[Match, ...]
 
 
+_PURPOSES = {f"consent_{purpose.value}": purpose for purpose in Purpose}
+"""Which consent was taken back, by the cause of the erasure that followed from it."""
+
+
+def _gone(ref: UUID, now: datetime, cause: str) -> Gone:
+    return Gone(ref, now, cause, is_final=cause == RiderEvent.WITHDRAW.value)
+
+
 def _same_picture(photo: Photo, judged: Accepted) -> bool:
     """Tell whether this very picture was taken before: a retry, or no new evidence."""
     same_space = photo.model_id == judged.model_id
@@ -388,6 +429,7 @@ def _erase(unit: Unit, dossier: Dossier, now: datetime, cause: str) -> None:
     originals = sum(photo.original is not None for photo in dossier.photos)
     templates = int(dossier.template is not None)
     unit.add_erasure(Erasure(ref, now, cause, len(dossier.photos), originals, templates))
+    unit.tell_ledger(_gone(ref, now, cause))
     for other in freed:
         _settle(unit, other, now, "pair_gone")
 

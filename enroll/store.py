@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
+from cloud_sync.erasure import Erasure as Gone
 from cloud_sync.gallery import Change, PutKey
 from cloud_sync.master import Activate, Deactivate, Withdraw
 from enroll.consent import ConsentRecord
@@ -159,6 +160,10 @@ class Unit(Protocol):
         """Keep the proof of a deletion."""
         ...
 
+    def tell_ledger(self, erasure: Gone) -> None:
+        """Have the cloud note at the end of the unit that face data went, and from which nodes."""
+        ...
+
     def tell_master(self, change: Activate | Deactivate | Withdraw, now: datetime) -> None:
         """Change a rider's standing in the master gallery; the views follow with the unit."""
         ...
@@ -216,6 +221,25 @@ class RiderStore(Protocol):
 
         Raises:
             StoreFailed: The store cannot be reached or refused the unit.
+        """
+        ...
+
+    def last_erasure(self) -> datetime | None:
+        """Return the moment of the latest erasure; None when there was none.
+
+        Raises:
+            StoreFailed: The store cannot be reached.
+        """
+        ...
+
+    def forgotten(self, told: Sequence[Gone]) -> tuple[Gone, ...]:
+        """Return those erasures that known riders do not show: a restored backup lost them.
+
+        Args:
+            told: What riders were told, oldest first.
+
+        Raises:
+            StoreFailed: The store cannot be reached.
         """
         ...
 

@@ -54,8 +54,15 @@ def open_folder() -> Path:
 
 
 @pytest.fixture
-def database_url(postgres_url: str) -> Iterator[str]:
-    """Make an empty database for one test and drop it afterwards."""
+def database_url(
+    postgres_url: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """Make an empty database for one test and drop it afterwards.
+
+    Processes that the test starts keep its ledger of erasures by themselves, too: another test's
+    would be carried out in this database.
+    """
+    monkeypatch.setenv("GATELINE_LEDGER", str(tmp_path_factory.mktemp("ledger")))
     name = f"test_{next(_NUMBERS)}"
     admin = database.connect(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:

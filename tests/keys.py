@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from cloud_sync.adapters.erasure_file import ErasureFile
 from cloud_sync.adapters.key_folder import FolderKeyStore
 from cloud_sync.safe import Safe
 
@@ -23,5 +24,19 @@ def _shared() -> Path:
     return folder
 
 
+def ledger_in(folder: Path) -> ErasureFile:
+    """Return the ledger's copy of processes that have this folder as GATELINE_LEDGER."""
+    return ErasureFile(folder, lambda: SAFE.ring.cloud_key)
+
+
+def _own_ledger() -> ErasureFile:
+    """Make the run's folder for tests that look at no ledger; processes have their own."""
+    folder = Path(tempfile.mkdtemp(prefix="gateline-ledger-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return ledger_in(folder)
+
+
 SAFE = safe_in(_shared())
 """What seals and opens in tests, and in processes that inherit the environment."""
+LEDGER = _own_ledger()
+"""Where tests that look at no ledger write what is erased."""

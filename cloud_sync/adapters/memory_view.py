@@ -59,6 +59,10 @@ class MemoryViewLog:
         self._views: dict[str, _View] = {}
         self._nodes: dict[str, EdgeNode] = {}
         self._edges: dict[str, EdgeStanding] = {}
+        self.on_ack: list[Callable[[str, UUID, int, datetime], None]] = []
+        """Told each acknowledgement: edge, epoch, revision, time."""
+        self.on_epoch: list[Callable[[str, UUID], None]] = []
+        """Told each new epoch of a station."""
 
     def publish(self, station_ids: Iterable[str], changes: Sequence[Change]) -> None:
         """Add changes to the views of some stations, all or none."""
@@ -118,8 +122,9 @@ class MemoryViewLog:
 
     def acknowledge(self, edge_id: str, epoch: UUID, rev: int, now: datetime) -> None:
         """Note what an edge holds durably."""
-        del now
         self._edges[edge_id] = replace(self._edges[edge_id], epoch=epoch, acked_rev=rev)
+        for tell in self.on_ack:
+            tell(edge_id, epoch, rev, now)
 
     def offer_lease(self, edge_id: str, until: datetime) -> Head:
         """Note a lease before it is sent, and return the head it is valid for."""
@@ -152,6 +157,26 @@ class MemoryViewLog:
         """Start a new history: every edge takes a snapshot."""
         view = self._views[station_id]
         view.head = replace(view.head, epoch=epoch)
+        for tell in self.on_epoch:
+            tell(station_id, epoch)
+
+    def drops(self, rider_ref: UUID) -> dict[str, int]:
+        """Return the stations whose logs have dropped a rider, with the latest revision of it."""
+        key = b"r" + rider_ref.bytes
+        return {
+            station: max(rev for rev, item, change in view.log if item == key and change)
+            for station, view in self._views.items()
+            if any(item == key and change for _, item, change in view.log)
+        }
+
+    def followers(self, station_id: str) -> tuple[str, ...]:
+        """Return the edges of a station, and those that still hold its history after a move."""
+        epoch = self._views[station_id].head.epoch
+        return tuple(
+            node.edge_id
+            for node in self._nodes.values()
+            if node.station_id == station_id or self._edges[node.edge_id].epoch == epoch
+        )
 
     def become(self, other: "MemoryViewLog") -> None:
         """Hold from here on what another one holds now, as a standby does when it catches up."""

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from cloud_sync.adapters.at_rest import hold_keys
+from cloud_sync.adapters.erasures import follow_epochs, note_ack
 from cloud_sync.adapters.item_row import put_of
 from cloud_sync.adapters.publish import (
     DIMENSION,
@@ -34,6 +35,7 @@ from cloud_sync.adapters.tables import (
     VIEW_QUARANTINE,
 )
 from cloud_sync.content import TemplateRefused, content_hash, dropped
+from cloud_sync.erasure import LedgerFailed
 from cloud_sync.gallery import Change
 from cloud_sync.key_store import KeysFailed
 from cloud_sync.safe import Safe
@@ -57,6 +59,8 @@ __all__ = ["VERSIONS", "PostgresViewLog", "publish", "stations"]
 T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
+_HISTORY_LOCK = 0x68697374
+"""`hist`: one process at a time decides that this is another database than before."""
 _UNREAD = "the record does not open"
 
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
@@ -67,7 +71,9 @@ VERSIONS = Path(__file__).parent / "migrations" / "versions"
 _HISTORY_NOW = sa.text("""
 SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
     ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer AS timeline,
-    h.system_identifier AS known_identifier, h.timeline AS known_timeline
+    (SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS database_oid,
+    h.system_identifier AS known_identifier, h.timeline AS known_timeline,
+    h.database_oid AS known_oid
 FROM (SELECT 1) AS one LEFT JOIN cloud_sync.history AS h ON true
 """)
 
@@ -75,14 +81,24 @@ FROM (SELECT 1) AS one LEFT JOIN cloud_sync.history AS h ON true
 class PostgresViewLog:
     """All stations' views and the edges that follow them."""
 
-    def __init__(self, engine: sa.Engine, safe: Safe, *, dimension: int = DIMENSION) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        safe: Safe,
+        *,
+        dimension: int = DIMENSION,
+        on_new_history: Callable[[sa.Connection], object] = lambda _: None,
+    ) -> None:
         """Take an engine on a migrated database.
 
         Args:
             engine: The database.
             safe: Seals and opens the templates.
             dimension: Values in a template's vector.
+            on_new_history: Called in the transaction that finds that the database was restored or
+                promoted, before any view is served; raises `LedgerFailed` where that must not be.
         """
+        self._on_new_history = on_new_history
         self._engine = engine
         self._safe = safe
         self._dimension = dimension
@@ -142,7 +158,7 @@ class PostgresViewLog:
     def head(self, station_id: str) -> Head | None:
         """Return where a view stands; a cloud that lost history starts its new epoch here."""
         with self._begun() as connection:
-            _settle_history(connection)
+            _settle_history(connection, self._on_new_history)
             return _head(connection, station_id)
 
     def read(self, station_id: str, epoch: UUID, from_rev: int, limit: int) -> Page:
@@ -220,6 +236,7 @@ class PostgresViewLog:
             connection.execute(
                 sa.update(EDGE_NODE).where(EDGE_NODE.c.edge_id == edge_id).values(values)
             )
+            note_ack(connection, edge_id, epoch, rev, now)
 
     def offer_lease(self, edge_id: str, until: datetime) -> Head:
         """Note a lease durably before it is sent, and return the head it is valid for."""
@@ -282,6 +299,7 @@ class PostgresViewLog:
             connection.execute(
                 sa.update(VIEW).where(VIEW.c.station_id == station_id).values(epoch=epoch)
             )
+            follow_epochs(connection)
             announce(connection, VIEW_CHANNEL, station_id)
 
     def _publish(
@@ -294,7 +312,7 @@ class PostgresViewLog:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except (sa.exc.SQLAlchemyError, KeysFailed) as problem:
+        except (sa.exc.SQLAlchemyError, KeysFailed, LedgerFailed) as problem:
             raise ViewLogFailed(str(problem)) from problem
 
 
@@ -310,21 +328,35 @@ def _edges(connection: sa.Connection, station_id: str) -> tuple[EdgeStanding, ..
     )
 
 
-def _settle_history(connection: sa.Connection) -> None:
-    """Start a new epoch everywhere when this is not the cluster or timeline known so far.
+def _settle_history(
+    connection: sa.Connection, on_new_history: Callable[[sa.Connection], object]
+) -> None:
+    """Start a new epoch everywhere when this is not the database or timeline known so far.
 
     A restored backup and a promoted standby may both lack revisions that edges have seen, and
-    would give the same numbers to other content.
+    would give the same numbers to other content. They may lack erasures, too, so those are
+    replayed in the same transaction: nobody is served in between.
     """
-    row = connection.execute(_HISTORY_NOW).one()
-    if (row.system_identifier, row.timeline) == (row.known_identifier, row.known_timeline):
+    if _is_known(connection.execute(_HISTORY_NOW).one()):
         return
-    values = {"id": 1, "system_identifier": row.system_identifier, "timeline": row.timeline}
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_HISTORY_LOCK)))
+    row = connection.execute(_HISTORY_NOW).one()
+    if _is_known(row):  # another process was faster
+        return
+    names = ("system_identifier", "timeline", "database_oid")
+    values = {"id": 1} | {name: getattr(row, name) for name in names}
     insert = pg.insert(HISTORY).values(values)
     connection.execute(
         insert.on_conflict_do_update(index_elements=[HISTORY.c.id], set_=values),
     )
+    on_new_history(connection)
     connection.execute(sa.update(VIEW).values(epoch=sa.func.gen_random_uuid()))
+    follow_epochs(connection)
+
+
+def _is_known(row: sa.Row[Any]) -> bool:
+    known = (row.known_identifier, row.known_timeline, row.known_oid)
+    return (row.system_identifier, row.timeline, row.database_oid) == known
 
 
 def _lines(station_id: str, from_rev: int, limit: int) -> sa.Select[Any]:

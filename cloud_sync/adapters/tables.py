@@ -12,6 +12,7 @@ HISTORY = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("system_identifier", sa.Text, nullable=False),
     sa.Column("timeline", sa.Integer, nullable=False),
+    sa.Column("database_oid", sa.BigInteger, nullable=False),
 )
 
 KEY_USE = sa.Table(

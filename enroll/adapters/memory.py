@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+from cloud_sync.erasure import Erasure as Gone
 from cloud_sync.gallery import (
     Change,
     Denial,
@@ -28,7 +29,7 @@ from cloud_sync.master import (
 )
 from enroll.consent import ConsentRecord
 from enroll.lookalike import LookalikePair, Match, Verdict
-from enroll.rider import Rider
+from enroll.rider import Rider, RiderState
 from enroll.stationing import put
 from enroll.store import CheckIn, Dossier, Erasure, IssuerSecret, StoreFailed
 from enroll.template import MasterTemplate, Photo
@@ -46,6 +47,7 @@ class _State:
     """The master gallery."""
     active: frozenset[UUID] = frozenset()
     checked_in: dict[tuple[str, UUID], datetime] = field(default_factory=dict)
+    ledger: tuple[Gone, ...] = ()
 
     def copy(self) -> "_State":
         return _State(
@@ -58,6 +60,7 @@ class _State:
             dict(self.faces),
             self.active,
             dict(self.checked_in),
+            self.ledger,
         )
 
     def read(self, ref: UUID) -> Dossier | None:
@@ -88,6 +91,25 @@ class MemoryRiderStore:
     def find(self, ref: UUID) -> Dossier | None:
         """See `RiderStore.find`."""
         return self._state.read(ref)
+
+    def ledger(self) -> tuple[Gone, ...]:
+        """Return what the ledger was told, in order."""
+        return self._state.ledger
+
+    def last_erasure(self) -> datetime | None:
+        """See `RiderStore.last_erasure`."""
+        dossiers = self._state.dossiers.values()
+        return max((each.at for one in dossiers for each in one.erasures), default=None)
+
+    def forgotten(self, told: Sequence[Gone]) -> tuple[Gone, ...]:
+        """See `RiderStore.forgotten`."""
+        return tuple(one for one in told if self._is_forgotten(one))
+
+    def _is_forgotten(self, erasure: Gone) -> bool:
+        dossier = self._state.dossiers.get(erasure.rider_ref)
+        if dossier is None or dossier.rider.state is RiderState.WITHDRAWN:
+            return False
+        return erasure.at not in {each.at for each in dossier.erasures}
 
     def open_pairs(self) -> tuple[LookalikePair, ...]:
         """See `RiderStore.open_pairs`."""
@@ -227,6 +249,11 @@ class MemoryUnit:
         """See `Unit.add_erasure`."""
         ref = erasure.rider_ref
         self._change(ref, erasures=(*self.state.dossiers[ref].erasures, erasure))
+
+    def tell_ledger(self, erasure: Gone) -> None:
+        """See `Unit.tell_ledger`."""
+        if erasure not in self.state.ledger:
+            self.state.ledger = (*self.state.ledger, erasure)
 
     def tell_master(self, change: Activate | Deactivate | Withdraw, now: datetime) -> None:
         """See `Unit.tell_master`."""

@@ -1,10 +1,10 @@
 """Riders in PostgreSQL; a unit is one transaction under one advisory lock.
 
-Master gallery, claims and views belong to `cloud_sync`; its functions write them inside the unit's
-own transaction, at the end of the unit.
+Master gallery, claims, views and the erasure ledger belong to `cloud_sync`; its functions write
+them inside the unit's own transaction, at the end of the unit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,15 +13,17 @@ from uuid import UUID
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from cloud_sync.adapters import claims, reconcile
+from cloud_sync.adapters import claims, erasures, reconcile
 from cloud_sync.adapters.at_rest import hold_keys
 from cloud_sync.adapters.membership import ClaimOutcome, Membership
 from cloud_sync.adapters.publish import stations
 from cloud_sync.adapters.tables import MASTER_RIDER
 from cloud_sync.claim import CHECK_IN
 from cloud_sync.content import TemplateRefused
+from cloud_sync.erasure import Erasure as Gone
+from cloud_sync.erasure import LedgerFailed
 from cloud_sync.gallery import Change, PutKey
 from cloud_sync.key_store import KeysFailed
 from cloud_sync.master import Activate, Deactivate, Erase, MasterChange, Withdraw
@@ -39,7 +41,7 @@ from enroll.adapters.sealing import (
 )
 from enroll.consent import ConsentRecord
 from enroll.lookalike import LookalikePair, Match, Verdict
-from enroll.rider import Rider
+from enroll.rider import Rider, RiderState
 from enroll.stationing import put
 from enroll.store import CheckIn, Dossier, Erasure, IssuerSecret, StoreFailed
 from enroll.template import MasterTemplate, Photo
@@ -56,10 +58,21 @@ _BATCH = 10_000  # templates compared at once: 20 MB of float32
 class PostgresRiderStore:
     """A `RiderStore` on PostgreSQL."""
 
-    def __init__(self, engine: sa.Engine, membership: Membership) -> None:
+    def __init__(
+        self, engine: sa.Engine, membership: Membership, copy: Callable[[Gone], None]
+    ) -> None:
+        """Take an engine on a migrated database.
+
+        Args:
+            engine: The database.
+            membership: Who is in which view.
+            copy: Writes an erasure outside the database, durable on return, before the unit that
+                it happens in commits; raises `LedgerFailed`.
+        """
         self._engine = engine
         self._membership = membership
         self._safe = membership.safe
+        self._copy = copy
 
     def find(self, ref: UUID) -> Dossier | None:
         """See `RiderStore.find`."""
@@ -78,11 +91,13 @@ class PostgresRiderStore:
             with self._engine.begin() as connection:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UNIT_LOCK)))
                 hold_keys(connection)
-                unit = PostgresUnit(connection, self._membership)
+                unit = PostgresUnit(connection, self._membership, self._copy)
                 yield unit
                 unit.finish()
         except KeysFailed as error:
             raise StoreFailed("the keys cannot be read") from error
+        except LedgerFailed as error:
+            raise StoreFailed("the erasure cannot be proven, so it did not happen") from error
         except sa.exc.SQLAlchemyError as error:
             # The driver's words can quote a row, hence a face: only the kind is told.
             raise StoreFailed(f"the unit was refused: {type(error).__name__}") from error
@@ -114,6 +129,28 @@ class PostgresRiderStore:
             if len(found) < _CARRIED:
                 return carried
 
+    def last_erasure(self) -> datetime | None:
+        """See `RiderStore.last_erasure`."""
+        with self._reading("the erasures") as connection:
+            found: datetime | None = connection.scalar(sa.select(sa.func.max(t.erasure.c.at)))
+            return found
+
+    def forgotten(self, told: Sequence[Gone]) -> tuple[Gone, ...]:
+        """See `RiderStore.forgotten`."""
+        refs = sa.cast([one.rider_ref for one in told], ARRAY(sa.Uuid))
+        still = sa.select(t.rider.c.ref).where(
+            t.rider.c.ref == sa.any_(refs), t.rider.c.state != RiderState.WITHDRAWN.value
+        )
+        shown = sa.select(t.erasure.c.rider_ref, t.erasure.c.at).where(
+            t.erasure.c.rider_ref == sa.any_(refs)
+        )
+        with self._reading("the erasures") as connection:
+            riders = set(connection.scalars(still))
+            known = {(row.rider_ref, row.at) for row in connection.execute(shown)}
+        return tuple(
+            one for one in told if one.rider_ref in riders and (one.rider_ref, one.at) not in known
+        )
+
     def open_pairs(self) -> tuple[LookalikePair, ...]:
         """See `RiderStore.open_pairs`."""
         query = (
@@ -121,21 +158,30 @@ class PostgresRiderStore:
             .where(t.lookalike.c.verdict == Verdict.OPEN.value)
             .order_by(t.lookalike.c.found)
         )
+        with self._reading("the pairs") as connection:
+            return tuple(rows.pair(row) for row in connection.execute(query).mappings())
+
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[sa.Connection]:
         try:
             with self._engine.connect() as connection:
-                return tuple(rows.pair(row) for row in connection.execute(query).mappings())
+                yield connection
         except sa.exc.SQLAlchemyError as error:
-            raise StoreFailed("the pairs cannot be read") from error
+            raise StoreFailed(f"{what} cannot be read") from error
 
 
 class PostgresUnit:
     """A unit; see `Unit` for each method."""
 
-    def __init__(self, connection: sa.Connection, membership: Membership) -> None:
+    def __init__(
+        self, connection: sa.Connection, membership: Membership, copy: Callable[[Gone], None]
+    ) -> None:
         self._connection = connection
         self._membership = membership
         self._safe = membership.safe
+        self._copy = copy
         self._pending: list[MasterChange] = []
+        self._gone: list[Gone] = []
         self._now = datetime.min.replace(tzinfo=UTC)
 
     def _do(self, statement: sa.Executable) -> None:
@@ -162,6 +208,8 @@ class PostgresUnit:
             self._membership.settle(self._connection, self._pending, self._now)
         except (SpaceRefused, TemplateRefused) as error:
             raise StoreFailed(f"the stations' views refused it: {error}") from error
+        for erasure in self._gone:  # the ledger sees the views as they are left
+            erasures.erase(self._connection, erasure, copy=self._copy)
 
     def read(self, ref: UUID) -> Dossier | None:
         """See `Unit.read`."""
@@ -303,6 +351,10 @@ class PostgresUnit:
                 templates=erasure.templates,
             )
         )
+
+    def tell_ledger(self, erasure: Gone) -> None:
+        """See `Unit.tell_ledger`."""
+        self._gone.append(erasure)
 
     def tell_master(self, change: Activate | Deactivate | Withdraw, now: datetime) -> None:
         """See `Unit.tell_master`."""

@@ -20,6 +20,7 @@ from enroll.rider import RiderEvent
 from enroll.store import Dossier
 from fare.adapters import database
 from tests.cloud_city import SOURCING
+from tests.keys import LEDGER
 from tests.riders import FACE_CONSENTS, Office, direction
 
 
@@ -35,7 +36,9 @@ class Enrolled:
         database.migrate(engine, "enroll", VERSIONS)
         cloud_sealing.prepare(engine, self.safe)
         sealing.prepare(engine, self.safe)
-        self.office = Office(PostgresRiderStore(engine, Membership(SOURCING, self.safe)))
+        self.office = Office(
+            PostgresRiderStore(engine, Membership(SOURCING, self.safe), LEDGER.append)
+        )
         self.face = direction(1)
         self.ada = self.office.sign_up("Ada", *FACE_CONSENTS, Purpose.KEEP_PHOTOS)
         self.office.photo(self.ada, self.face)

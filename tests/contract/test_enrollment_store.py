@@ -24,7 +24,7 @@ from enroll.store import CheckIn, Erasure, RiderStore, StoreFailed
 from enroll.template import PLAIN, MasterTemplate, Photo
 from fare.adapters import database
 from tests.cloud_city import small_city
-from tests.keys import SAFE
+from tests.keys import LEDGER, SAFE
 from tests.riders import direction
 
 ADA, BEN = UUID(int=1, version=4), UUID(int=2, version=4)
@@ -70,7 +70,7 @@ class PostgresBench:
         database.migrate(engine, "cloud_sync", cloud.VERSIONS)
         database.migrate(engine, "enroll", VERSIONS)
         self.engine = engine
-        self.store = PostgresRiderStore(engine, small_city())
+        self.store = PostgresRiderStore(engine, small_city(), LEDGER.append)
 
     def add_station(self, station_id: str) -> None:
         """Write a view as `cloud_sync admit` does."""

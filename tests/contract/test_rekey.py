@@ -34,6 +34,7 @@ from enroll.stationing import put
 from enroll.template import MasterTemplate
 from fare.adapters import database
 from tests.cloud_city import SOURCING
+from tests.keys import LEDGER
 from tests.riders import FACE_CONSENTS, Office, direction
 
 BELL, DRUM = "bell-tower", "drum-tower"
@@ -93,7 +94,9 @@ class City:
         for station in (BELL, DRUM):
             self.views.admit(EdgeNode(f"edge-{station}", station, bytes(32)), now)
         turn = sealing.turner(self.safe) if is_turned else None
-        self.office = _Office(PostgresRiderStore(engine, Membership(SOURCING, self.safe)))
+        self.office = _Office(
+            PostgresRiderStore(engine, Membership(SOURCING, self.safe), LEDGER.append)
+        )
         self.office.turn = turn
         self.faces: dict[UUID, Vector] = {}
 

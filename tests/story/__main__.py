@@ -130,6 +130,7 @@ def _invite(console: Console, setting: Setting) -> None:
         "Commands such as `.venv/bin/python -m cloud_sync status` find its database and keys by\n"
         f"  export GATELINE_DATABASE_URL={shlex.quote(setting.database_url)}\n"
         f"  export GATELINE_KEYS={shlex.quote(str(setting.keys))}\n"
+        f"  export GATELINE_LEDGER={shlex.quote(str(setting.ledger))}\n"
         "Ctrl-C ends it.",
         soft_wrap=True,
     )

@@ -104,6 +104,11 @@ class Setting:
         return self.folder / "keys"
 
     @property
+    def ledger(self) -> Path:
+        """Folder of the erasure ledger's copy."""
+        return self.folder / "ledger"
+
+    @property
     def bank_url(self) -> str:
         """Address of the simulated bank."""
         return self._url("bank")
@@ -124,6 +129,7 @@ class Setting:
         self.database_url = self._server.url
         stage.env["GATELINE_DATABASE_URL"] = self.database_url
         stage.env["GATELINE_KEYS"] = str(self.keys)
+        stage.env["GATELINE_LEDGER"] = str(self.ledger)
         say("PostgreSQL is up")
         stage.run("bank", "fare", "bank", "--listen", self._at("bank"),
                   "--db", str(self.folder / "bank.sqlite"), "--silence-s", "3")  # fmt: skip

@@ -13,7 +13,7 @@ from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
 from enroll.web.desk import Desk
 from fare.adapters import database
 from tests.cloud_city import small_city
-from tests.keys import SAFE
+from tests.keys import LEDGER, SAFE
 from tests.people import portraits
 from tests.phone import browser
 from tests.riders import MONDAY, assessor, desk
@@ -33,7 +33,7 @@ def office(engine: sa.Engine) -> Desk:
     views = cloud.PostgresViewLog(engine, SAFE)
     for station in ("S1", "S2"):
         views.admit(EdgeNode(f"edge-{station}", station, bytes(32)), MONDAY)
-    return desk(PostgresRiderStore(engine, small_city()), judge=assessor())
+    return desk(PostgresRiderStore(engine, small_city(), LEDGER.append), judge=assessor())
 
 
 @pytest.fixture
