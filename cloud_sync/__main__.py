@@ -42,12 +42,8 @@ from fare.log import say, start_logging
 _LOG = logging.getLogger("cloud_sync")
 _PRIVATE = Path("var/postgres")
 _CITY_DAY = Path(__file__).parent / "data" / "city-day.toml"
-_COMPACT_S = 600.0
-"""Between two compactions, seconds."""
 _ALL = "ALL"
 """In place of a station's id: every station that has a view."""
-_KEEP = 10_000
-"""Lines that a log keeps in any case: an edge that was away for days resumes all the same."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -105,10 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cloud_sync", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="serve galleries and take taps over gRPC")
-    serve.add_argument("--listen", default="127.0.0.1:7443", help="host:port; port 0 is any free")
-    serve.add_argument("--city", default="xian", help="a city shipped in fare/data")
-    serve.set_defaults(run=_serve)
+    _add_serve(commands)
 
     _add_prefilter(commands)
     watch.add(commands, watch.Tools(_safe, _copy, _replayed, lambda: datetime.now(UTC)))
@@ -247,6 +240,19 @@ def _simulate(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the process itself."""
+    serve = commands.add_parser("serve", help="serve galleries and take taps over gRPC")
+    serve.add_argument("--listen", default="127.0.0.1:7443", help="host:port; port 0 is any free")
+    serve.add_argument("--city", default="xian", help="a city shipped in fare/data")
+    serve.add_argument(
+        "--allow-plain",
+        action="store_true",
+        help="send templates unsealed, also to nodes of the version before",
+    )
+    serve.set_defaults(run=_serve)
+
+
 def _add_prefilter(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add what the operator asks of the prefilter."""
     why = commands.add_parser("why", help="why a rider is in a station's view, or is not")
@@ -275,12 +281,18 @@ def _serve(chosen: argparse.Namespace, engine: sa.Engine) -> int:
     except LedgerFailed as problem:
         say(_LOG, "ledger_failed", level=logging.ERROR, detail=str(problem))
         return 1
-    return asyncio.run(_serve_until_told(chosen.listen, engine, _membership(chosen.city)))
+    membership = _membership(chosen.city)
+    return asyncio.run(
+        _serve_until_told(chosen.listen, engine, membership, is_plain=chosen.allow_plain)
+    )
 
 
-async def _serve_until_told(listen: str, engine: sa.Engine, membership: Membership) -> int:
-    from cloud_sync.adapters import prefilter_chores
+async def _serve_until_told(
+    listen: str, engine: sa.Engine, membership: Membership, *, is_plain: bool
+) -> int:
+    from cloud_sync.adapters import compaction, prefilter_chores
     from cloud_sync.adapters.grpc_server import ServerConfig, Stores, serve
+    from cloud_sync.adapters.outgoing import Sealing
     from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
     from cloud_sync.adapters.postgres_taps import PostgresTapLog
     from cloud_sync.adapters.wakes import Wakes, conninfo
@@ -290,11 +302,13 @@ async def _serve_until_told(listen: str, engine: sa.Engine, membership: Membersh
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    views = PostgresViewLog(engine, _safe(), on_new_history=_replayed)
+    safe = _safe()
+    views = PostgresViewLog(engine, safe, on_new_history=_replayed)
+    sealing = None if is_plain else Sealing(lambda: safe.ring)
     wakes = Wakes()
     chores = [
         asyncio.create_task(listen_to(wakes, conninfo(engine))),
-        asyncio.create_task(_compact_for_ever(views, engine)),
+        asyncio.create_task(compaction.run(views, engine, SystemClock().wall)),
         asyncio.create_task(prefilter_chores.run(engine, membership, SystemClock().wall)),
     ]
 
@@ -303,7 +317,7 @@ async def _serve_until_told(listen: str, engine: sa.Engine, membership: Membersh
 
     try:
         await serve(
-            Stores(views, PostgresTapLog(engine), PostgresFleetLog(engine)),
+            Stores(views, PostgresTapLog(engine), PostgresFleetLog(engine), sealing),
             ServerConfig(listen),
             wakes=wakes,
             clock=SystemClock(),
@@ -343,23 +357,6 @@ def _prefilter(chosen: argparse.Namespace, engine: sa.Engine) -> int:
     with engine.connect() as connection:
         print("\n".join(report(connection, since)))
     return 0
-
-
-async def _compact_for_ever(views: PostgresViewLog, engine: sa.Engine) -> None:
-    from cloud_sync.view import ViewLogFailed
-
-    def once() -> None:
-        with engine.begin() as connection:
-            known = stations(connection)
-        for station in known:
-            views.compact(station, datetime.now(UTC), keep=_KEEP)
-
-    while True:
-        await asyncio.sleep(_COMPACT_S)
-        try:
-            await asyncio.to_thread(once)
-        except (ViewLogFailed, sa.exc.SQLAlchemyError) as problem:
-            say(_LOG, "compaction_failed", level=logging.ERROR, detail=str(problem))
 
 
 def _admit(chosen: argparse.Namespace, engine: sa.Engine) -> int:

@@ -1,7 +1,8 @@
 """The cloud's signature over a chunk: who ends the TLS in between cannot put a template into it.
 
-Signed are the station, the epoch, the revision that the chunk leads to, its place, its kind and
-its digest, which covers every change in order. The node gets the public half when it is admitted.
+Signed are the station, the epoch, the revisions that the chunk leads from and to, its place, its
+kind and its digest, which covers every change in order. The node gets the public half when it is
+admitted.
 """
 
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ class ChunkStamp:
     is_snapshot: bool
     sha256: bytes
     """The chunk's own digest, 32 bytes."""
+    from_rev: int = 0
+    """The revision before, from 0: a delta moved to an earlier one would skip a deletion."""
+    span: int = 1
+    """Parts of the snapshot in it, from 1; 0 in a repair."""
 
     def encoded(self) -> bytes:
         """Return the bytes that are signed."""
@@ -39,6 +44,8 @@ class ChunkStamp:
             self.index.to_bytes(4, "big"),
             b"snapshot" if self.is_snapshot else b"delta",
             self.sha256,
+            self.from_rev.to_bytes(8, "big"),
+            self.span.to_bytes(4, "big"),
         )
 
 

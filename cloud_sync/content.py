@@ -26,6 +26,7 @@ from cloud_sync.gallery import (
     PutKey,
     PutSetting,
     PutTemplate,
+    Sealed,
     Setting,
     SettingName,
     Template,
@@ -119,6 +120,8 @@ def content_hash(change: Change) -> bytes:
         change: Any change.
     """
     match change:
+        case PutTemplate(_, Sealed(content_hash=stated)):
+            return stated
         case PutTemplate(template):
             return template_hash(template, pack(template.vector))
         case DropTemplate(rider_ref):

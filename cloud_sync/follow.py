@@ -1,37 +1,106 @@
 """The edge's end of the gallery stream as a pure state machine.
 
-Events go in with the time; the new state and a list of effects come out. The driver performs the
-effects in order and reports what became of them as events. This file does no I/O and does not know
+Events go in with the time; the new state and a list of effects come out, both of `follow_signals`.
+This file does no I/O and does not know
 about gRPC or SQLite.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
-from enum import Enum
 from uuid import UUID
 
 from cloud_sync.content import Space
+from cloud_sync.follow_signals import (
+    Applied,
+    Apply,
+    BeginSnapshot,
+    Connected,
+    DigestTaken,
+    Effect,
+    Event,
+    Expel,
+    Expelled,
+    Failed,
+    FinishSnapshot,
+    HangUp,
+    Mend,
+    Mended,
+    NoteTime,
+    Outcome,
+    Received,
+    RenewLease,
+    Replaced,
+    Say,
+    SnapshotBegun,
+    Stage,
+    Staged,
+    Storing,
+    TakeDigest,
+    TakeGrant,
+    Tick,
+)
 from cloud_sync.gallery import Delta
 from cloud_sync.messages import (
+    PROTOCOL,
     Ack,
     Bookmark,
     Chunk,
     Deny,
+    Digest,
     FromCloud,
-    FromEdge,
     Hello,
     Nack,
     NackCode,
     Plan,
+    Repair,
     Resume,
     Snapshot,
     UpgradeRequired,
 )
-from cloud_sync.replica import Standing
+from cloud_sync.placing import Place, place
+
+__all__ = [
+    "DIGEST_AGAIN_S",
+    "DIGEST_S",
+    "SILENCE_S",
+    "Applied",
+    "Apply",
+    "BeginSnapshot",
+    "Connected",
+    "DigestTaken",
+    "Effect",
+    "Event",
+    "Expel",
+    "Expelled",
+    "Failed",
+    "FinishSnapshot",
+    "Follower",
+    "HangUp",
+    "Mend",
+    "Mended",
+    "NoteTime",
+    "Outcome",
+    "Received",
+    "RenewLease",
+    "Replaced",
+    "Say",
+    "SnapshotBegun",
+    "Stage",
+    "Staged",
+    "Storing",
+    "TakeDigest",
+    "TakeGrant",
+    "Tick",
+    "step",
+]
 
 SILENCE_S = 30.0
 """A stream on which nothing came for so long is dead, seconds: three bookmarks of 10 s. A transport
 ping does not see a cloud whose program hangs (reference/reliability.md, 2.5)."""
+DIGEST_S = 3_600.0
+"""Between two digests, seconds (reference/reliability.md, 2.3)."""
+DIGEST_AGAIN_S = 60.0
+"""Until the next one when there was no answer, or a repair: the two ends were not at the same
+revision, or the repair has to prove itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,136 +122,10 @@ class Follower:
     """A chunk was refused: what follows it in flight is dropped until the cloud starts again."""
     heard_s: float = 0.0
     """When the cloud was heard last, monotonic seconds."""
+    digest_due_s: float = 0.0
+    """When what is held is compared again, monotonic seconds; carry it to the next connection."""
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """A stream is open; what the disk holds, read just now."""
-
-    standing: Standing
-    wall: datetime
-    """The wall clock, aware UTC."""
-    outbox_depth: int = 0
-    disk_free_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """The cloud said something."""
-
-    message: FromCloud
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """A delta is on disk."""
-
-    nonce: int
-    rev: int
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotBegun:
-    """There is room for the snapshot; this chunk is needed next."""
-
-    due_index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """A chunk of the snapshot is on disk."""
-
-    nonce: int
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Replaced:
-    """The snapshot has replaced what was held."""
-
-    epoch: UUID
-    rev: int
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The disk did not do what an effect asked for."""
-
-    nonce: int
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed."""
-
-
-Outcome = Applied | SnapshotBegun | Staged | Replaced | Failed
-Event = Connected | Received | Tick | Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    """Send this to the cloud."""
-
-    message: FromEdge
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Apply:
-    """Apply a delta; answer `Applied` or `Failed`."""
-
-    nonce: int
-    delta: Delta
-
-
-@dataclass(frozen=True, slots=True)
-class BeginSnapshot:
-    """Make room for a snapshot; answer `SnapshotBegun` or `Failed`."""
-
-    snapshot: Snapshot
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stage:
-    """Keep a chunk of the snapshot; answer `Staged` or `Failed`."""
-
-    chunk: Chunk
-
-
-@dataclass(frozen=True, slots=True)
-class FinishSnapshot:
-    """Check and swap; answer `Replaced` or `Failed`."""
-
-    snapshot: Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class RenewLease:
-    """Note the lease; the gallery is caught up."""
-
-    until: datetime
-    cloud_time: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class NoteTime:
-    """The cloud's time was heard; it renews nothing."""
-
-    cloud_time: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class HangUp:
-    """Close the stream and dial again later; the next hello says what is held."""
-
-    reason: str
-    alarm: bool = False
-    """Whether a person must look."""
-
-
-Storing = Apply | BeginSnapshot | Stage | FinishSnapshot
-Effect = Say | Apply | BeginSnapshot | Stage | FinishSnapshot | RenewLease | NoteTime | HangUp
 Step = tuple[Follower, tuple[Effect, ...]]
 
 
@@ -208,20 +151,32 @@ def step(state: Follower, event: Event, now_s: float) -> Step:
 
 def _done(state: Follower, event: Outcome) -> Step:
     """Go on after an effect: acknowledge what is durable, and nothing before it is."""
+    effects: tuple[Effect, ...]
     match event:
+        case SnapshotBegun(due_index):
+            state, effects = replace(state, due_index=due_index), ()
+        case Staged(nonce, index, span):
+            state = replace(state, due_index=index + span)
+            effects = (Say(Ack(nonce, state.applied_rev)),)
         case Applied(nonce, rev):
             return replace(state, applied_rev=rev), (Say(Ack(nonce, rev)),)
-        case SnapshotBegun(due_index):
-            return _staged_up_to(replace(state, due_index=due_index), ())
-        case Staged(nonce, index):
-            ack = Say(Ack(nonce, state.applied_rev))
-            return _staged_up_to(replace(state, due_index=index + 1), (ack,))
+        case Expelled(nonce) | Mended(nonce):
+            return state, (Say(Ack(nonce, state.applied_rev)),)
+        case DigestTaken(epoch, rev, buckets):
+            return state, (Say(Digest(epoch, rev, buckets)),)
         case Replaced(epoch, rev):
-            state = replace(state, epoch=epoch, applied_rev=rev, plan=Resume(epoch, rev))
-            return state, (Say(Ack(0, rev)),)
+            return _replaced(state, epoch, rev)
         case Failed(nonce, detail):
             nack = Say(Nack(nonce, NackCode.DISK, detail))
             return state, (nack, HangUp(f"the disk failed: {detail}", alarm=True))
+    return _staged_up_to(state, effects)
+
+
+def _replaced(state: Follower, epoch: UUID, rev: int) -> Step:
+    protocol = state.plan.protocol if state.plan else PROTOCOL
+    plan = Resume(epoch, rev, protocol)
+    state = replace(state, epoch=epoch, applied_rev=rev, plan=plan, digest_due_s=0.0)
+    return state, (Say(Ack(0, rev)),)
 
 
 def _connected(state: Follower, event: Connected, now_s: float) -> Step:
@@ -239,6 +194,7 @@ def _connected(state: Follower, event: Connected, now_s: float) -> Step:
         staged_chunks=standing.staged_chunks,
         outbox_depth=event.outbox_depth,
         disk_free_bytes=event.disk_free_bytes,
+        stream_key=event.stream_key,
     )
     state = replace(
         state,
@@ -257,7 +213,9 @@ def _received(state: Follower, message: FromCloud) -> Step:
         case Chunk():
             return _chunk(state, message)
         case Bookmark():
-            return state, (_bookmark(state, message),)
+            return _bookmark(state, message)
+        case Repair():
+            return _repair(state, message)
         case _:
             return _planned(state, message)
 
@@ -267,71 +225,75 @@ def _planned(state: Follower, plan: Plan) -> Step:
         case Resume(epoch, rev):
             if (epoch, rev) != (state.epoch, state.applied_rev):
                 return state, (HangUp(f"asked to resume at {rev}, stands at {state.applied_rev}"),)
-            return replace(state, plan=plan, refusing=False), ()
-        case Snapshot():
-            return replace(state, plan=plan, due_index=0, refusing=False), (BeginSnapshot(plan),)
+            return replace(state, plan=plan, refusing=False), _granted(epoch, plan.grant)
+        case Snapshot(epoch):
+            granted = _granted(epoch, plan.grant)
+            state = replace(state, plan=plan, due_index=0, refusing=False)
+            return state, (*granted, BeginSnapshot(plan))
         case UpgradeRequired(detail) | Deny(detail):
             return state, (HangUp(detail, alarm=True),)
 
 
-def _bookmark(state: Follower, mark: Bookmark) -> Effect:
+def _granted(epoch: UUID, wrapped: bytes) -> tuple[Effect, ...]:
+    return (TakeGrant(epoch, wrapped),) if wrapped else ()
+
+
+def _bookmark(state: Follower, mark: Bookmark) -> Step:
     """Renew only when caught up: a slow but connected edge may lack a deletion."""
-    if (mark.epoch, mark.head_rev) == (state.epoch, state.applied_rev):
-        return RenewLease(mark.lease_until, mark.cloud_time)
-    return NoteTime(mark.cloud_time)
+    granted = _granted(mark.epoch, mark.grant)
+    if (mark.epoch, mark.head_rev) != (state.epoch, state.applied_rev):
+        return state, (*granted, NoteTime(mark.cloud_time))
+    effects = (*granted, RenewLease(mark.lease_until, mark.cloud_time))
+    speaks = isinstance(state.plan, Resume) and state.plan.protocol >= PROTOCOL
+    if not speaks or state.heard_s < state.digest_due_s:
+        return state, effects
+    state = replace(state, digest_due_s=state.heard_s + DIGEST_AGAIN_S)
+    return state, (*effects, TakeDigest())
+
+
+def _repair(state: Follower, repair: Repair) -> Step:
+    """Take a repair only where the edge stands still: one revision on, it would undo something."""
+    here = (state.epoch, state.applied_rev)
+    if not isinstance(state.plan, Resume) or (repair.epoch, repair.rev) != here:
+        return state, (Say(Ack(repair.nonce, state.applied_rev)),) if repair.nonce else ()
+    if not repair.buckets:
+        return replace(state, digest_due_s=state.heard_s + DIGEST_S), ()
+    problem = _problem(repair)
+    return state, (Say(problem),) if problem else (Mend(repair),)
 
 
 def _chunk(state: Follower, chunk: Chunk) -> Step:
-    place = _place(state, chunk)
-    if place is _Place.PAST:  # a duplicate: it is on disk already
+    here = place(
+        chunk,
+        state.plan,
+        epoch=state.epoch,
+        applied_rev=state.applied_rev,
+        due_index=state.due_index,
+    )
+    if here is Place.PAST:  # a duplicate: it is on disk already
         return state, (Say(Ack(chunk.nonce, state.applied_rev)),)
-    if place is _Place.AHEAD and state.refusing:
+    if here is Place.AHEAD and state.refusing:
         return state, ()
-    if place is not _Place.DUE:
+    if here is not Place.DUE:
         nack = Nack(chunk.nonce, NackCode.WRONG_REVISION, "the chunk does not start here")
         return state, (Say(nack), HangUp(f"a chunk from {chunk.from_rev} does not fit"))
     problem = _problem(chunk)
     if problem is not None:
         return replace(state, refusing=True), (Say(problem),)
-    state = replace(state, refusing=False)
+    return replace(state, refusing=False), (_storing(chunk),)
+
+
+def _storing(chunk: Chunk) -> Effect:
     if chunk.is_snapshot:
-        return state, (Stage(chunk),)
+        return Stage(chunk)
+    if chunk.is_expulsion:
+        return Expel(chunk.nonce, chunk.changes)
     delta = Delta(chunk.epoch, chunk.from_rev, chunk.to_rev, chunk.changes)
-    return state, (Apply(chunk.nonce, delta),)
+    return Apply(chunk.nonce, delta)
 
 
-class _Place(Enum):
-    """Where a chunk stands against what is held."""
-
-    PAST = "past"
-    DUE = "due"
-    AHEAD = "ahead"
-    FOREIGN = "foreign"
-
-
-def _place(state: Follower, chunk: Chunk) -> _Place:
-    match state.plan:
-        case Snapshot(epoch, rev) if chunk.is_snapshot:
-            if (chunk.epoch, chunk.to_rev) != (epoch, rev):
-                return _Place.FOREIGN
-            here, there = state.due_index, chunk.index
-            past = there < here
-        case Resume() if not chunk.is_snapshot:
-            if chunk.epoch != state.epoch:
-                return _Place.FOREIGN
-            here, there = state.applied_rev, chunk.from_rev
-            past = chunk.to_rev <= here
-        case _:
-            return _Place.FOREIGN
-    if past:
-        return _Place.PAST
-    if there == here:
-        return _Place.DUE
-    return _Place.AHEAD if there > here else _Place.FOREIGN
-
-
-def _problem(chunk: Chunk) -> Nack | None:
-    """Return why the whole chunk is refused; the last good state is kept meanwhile."""
+def _problem(chunk: Chunk | Repair) -> Nack | None:
+    """Return why the whole of it is refused; the last good state is kept meanwhile."""
     if not chunk.intact:
         return Nack(chunk.nonce, NackCode.BAD_HASH, "the chunk's digest differs")
     if not chunk.refusals:

@@ -92,11 +92,27 @@ class Setting:
     """Canonical JSON (sorted keys, no blanks, UTF-8), at most `SETTING_BYTES_MAX`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A template's record as it came: ciphertext, and what was checked when it was opened."""
+
+    key_id: str
+    """The root key behind its data key."""
+    transform_id: str
+    """The rotation that the vector has inside the record."""
+    body: bytes = field(repr=False)
+    """Nonce, ciphertext and tag."""
+    content_hash: bytes
+    """Of the record opened, 32 bytes."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PutTemplate:
     """The station must hold this template."""
 
     template: Template
+    sealed: Sealed | None = None
+    """At a node: what its disk keeps in place of the template."""
 
 
 @dataclass(frozen=True, slots=True)

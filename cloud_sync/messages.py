@@ -3,15 +3,17 @@
 `wire.py` turns these into protobuf and back; the state machines know nothing but these.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from uuid import UUID
 
 from cloud_sync.gallery import Change
 
-PROTOCOL = 1
-"""The protocol this code speaks."""
+PROTOCOL = 2
+"""The newest protocol this code speaks."""
+PROTOCOL_MIN = 1
+"""The oldest it still speaks: the one before, so that either end may be upgraded first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Hello:
     template_count: int
     utc_time: datetime
     """The edge's wall clock, aware UTC."""
-    proto_min: int = PROTOCOL
+    proto_min: int = PROTOCOL_MIN
     proto_max: int = PROTOCOL
     staged_root: bytes = b""
     """The root hash of a snapshot begun and not finished, else empty."""
@@ -40,6 +42,9 @@ class Hello:
     disk_free_bytes: int = 0
     outbox_depth: int = 0
     """Taps that wait for the cloud."""
+    stream_key: bytes = b""
+    """X25519, 32 bytes, made for this stream: what its key grant is wrapped to. Empty from version
+    1, and from a node that takes templates in plain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,17 @@ class Nack:
     """The items refused, when the code is about items."""
 
 
-FromEdge = Hello | Ack | Nack
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What the edge holds, summed up in buckets; see `cloud_sync.digest`."""
+
+    epoch: UUID
+    rev: int
+    buckets: bytes
+    """256 values of 16 bytes."""
+
+
+FromEdge = Hello | Ack | Nack | Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +102,10 @@ class Resume:
 
     epoch: UUID
     rev: int
+    protocol: int = PROTOCOL
+    """The version that this stream goes on in."""
+    grant: bytes = field(default=b"", repr=False)
+    """The wrapped key grant; empty without sealing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +118,10 @@ class Snapshot:
     template_count: int
     root_hash: bytes
     """SHA-256 over the content hashes of all changes in order."""
+    protocol: int = PROTOCOL
+    """The version that this stream goes on in."""
+    grant: bytes = field(default=b"", repr=False, compare=False)
+    """The wrapped key grant, another one each time; empty without sealing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,24 +152,34 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
-    """Changes from one revision to another, or one part of a snapshot."""
+    """Changes from one revision to another, one part of a snapshot, or an expulsion.
+
+    An expulsion moves no revision: what it holds comes later in the log, and counts from now on.
+    """
 
     nonce: int
     epoch: UUID
     from_rev: int
     """The revision the edge must be at; 0 in a snapshot."""
     to_rev: int
-    """The revision afterwards; the snapshot's own in a snapshot."""
+    """The revision afterwards; the snapshot's own in a snapshot, `from_rev` in an expulsion."""
     changes: tuple[Change, ...]
     hashes: tuple[bytes, ...]
     """The content hash of each change, 32 bytes each."""
     index: int = 0
-    """Place in the snapshot, from 0."""
+    """Place in the snapshot, from 0: the first of the parts in it."""
     is_snapshot: bool = False
     intact: bool = True
-    """Whether the chunk's digest fitted when it arrived."""
+    """Whether the chunk's digest fitted when it arrived, and the cloud's signature where asked."""
     refusals: tuple[Refusal, ...] = ()
     """Filled at arrival: items that may not be applied."""
+    span: int = 1
+    """How many parts of the snapshot are in it, from 1."""
+
+    @property
+    def is_expulsion(self) -> bool:
+        """Whether it moves no revision."""
+        return not self.is_snapshot and self.from_rev == self.to_rev
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +190,30 @@ class Bookmark:
     head_rev: int
     lease_until: datetime
     cloud_time: datetime
+    grant: bytes = field(default=b"", repr=False)
+    """The wrapped key grant, good as long as the lease; empty without sealing."""
 
 
-FromCloud = Plan | Chunk | Bookmark
+@dataclass(frozen=True, slots=True, eq=False)
+class Repair:
+    """All that the view has in some buckets: the edge holds that there and nothing else.
+
+    Without buckets: edge and view are the same.
+    """
+
+    nonce: int
+    epoch: UUID
+    rev: int
+    """The revision that both ends stand at."""
+    buckets: tuple[int, ...]
+    """0 to 255, each once."""
+    changes: tuple[Change, ...]
+    hashes: tuple[bytes, ...]
+    """The content hash of each change, 32 bytes each."""
+    intact: bool = True
+    """As in a chunk."""
+    refusals: tuple[Refusal, ...] = ()
+    """As in a chunk."""
+
+
+FromCloud = Plan | Chunk | Bookmark | Repair

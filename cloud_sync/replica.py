@@ -12,7 +12,8 @@ from uuid import UUID
 
 from cloud_sync.gallery import Change, Delta, Denial, IssuerKey, Setting, Template
 from cloud_sync.lease import Lease
-from cloud_sync.messages import Snapshot
+from cloud_sync.messages import Repair, Snapshot
+from cloud_sync.opener import Opener
 
 
 class ReplicaFailed(Exception):
@@ -70,6 +71,49 @@ class Replica(Protocol):
         """
         ...
 
+    def expel(self, changes: Sequence[Change]) -> None:
+        """Apply what shuts somebody out ahead of its revision, durable on return.
+
+        The revision stays. A snapshot being staged takes it over when it is finished.
+
+        Raises:
+            ReplicaFailed: Nothing of it was applied.
+        """
+        ...
+
+    def digest(self, key: bytes) -> bytes:
+        """Return the digest of what can be read now, see `cloud_sync.digest`, 4,096 bytes.
+
+        It is taken from the content itself, not from hashes kept beside it.
+
+        Args:
+            key: Of this station and epoch.
+
+        Raises:
+            ReplicaFailed: It cannot be read.
+        """
+        ...
+
+    def mend(self, repair: Repair) -> tuple[Change, ...]:
+        """Hold in some buckets exactly what the view has there, in one transaction.
+
+        Returns:
+            What has changed by it, drops first.
+
+        Raises:
+            WrongRevision: The repair is for another revision or history.
+            ReplicaFailed: Nothing of it was applied.
+        """
+        ...
+
+    def use(self, opener: Opener | None) -> None:
+        """Read what is sealed with this from now on.
+
+        Args:
+            opener: The keys granted; None when the lease has ended: no template can be read then.
+        """
+        ...
+
     def begin_snapshot(self, snapshot: Snapshot) -> int:
         """Make room beside the current content; a staged part of the same snapshot is kept.
 
@@ -81,8 +125,13 @@ class Replica(Protocol):
         """
         ...
 
-    def stage(self, index: int, changes: Sequence[Change]) -> None:
-        """Keep one chunk of the snapshot; chunks come in the order of their index.
+    def stage(self, index: int, changes: Sequence[Change], span: int = 1) -> None:
+        """Keep some parts of the snapshot; they come in the order of their index.
+
+        Args:
+            index: The first part.
+            changes: All that is in them.
+            span: How many there are, from 1.
 
         Raises:
             WrongRevision: No snapshot is begun, or another index is due.

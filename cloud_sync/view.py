@@ -13,11 +13,17 @@ from uuid import UUID
 
 from cloud_sync.content import check, key_of, urgency
 from cloud_sync.gallery import Change, PutSetting, PutTemplate
-from cloud_sync.messages import PROTOCOL, Deny, Hello, Resume, UpgradeRequired
+from cloud_sync.messages import PROTOCOL, PROTOCOL_MIN, Deny, Hello, Resume, UpgradeRequired
 from cloud_sync.setting import read
+from cloud_sync.skew import agreed
 
 CHUNK_ITEMS = 256
 """Changes in a chunk: some 280 kB, far below gRPC's 4 MiB (reference/reliability.md, 2.4)."""
+URGENT_MAX = 4_096
+"""Lines that one expulsion is made of at most: 260 kB."""
+PART_ITEMS = 32
+"""Changes in a part of a snapshot, which is cut once for fast lines and slow ones: 35 kB, 4.4 s at
+64 kbit/s. A chunk holds one part or several."""
 
 
 class ViewLogFailed(Exception):
@@ -108,6 +114,16 @@ class Whole:
     """The content hash of each change."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Roll:
+    """What a view holds at one revision, without its content."""
+
+    epoch: UUID
+    rev: int
+    items: tuple[tuple[bytes, bytes], ...]
+    """Item key and content hash of each."""
+
+
 class ViewLog(Protocol):
     """The views of all stations, and the edges that follow them."""
 
@@ -146,6 +162,18 @@ class ViewLog(Protocol):
         """
         ...
 
+    def urgent(self, station_id: str, epoch: UUID, from_rev: int) -> Page:
+        """Return what shuts somebody out after a revision, up to the head.
+
+        Raises:
+            HistoryGone: The log does not reach back, or the epoch is another.
+        """
+        ...
+
+    def hashes(self, station_id: str) -> "Roll":
+        """Return the content hash of every item of a view, of one moment."""
+        ...
+
     def whole(self, station_id: str) -> Whole:
         """Return the view as it stands, of one moment."""
         ...
@@ -171,32 +199,58 @@ class ViewLog(Protocol):
         ...
 
 
-def plan(hello: Hello, node: EdgeNode | None, head: Head | None) -> "Verdict":
+def plan(
+    hello: Hello,
+    node: EdgeNode | None,
+    head: Head | None,
+    *,
+    is_sealing: bool = False,
+    oldest: int = PROTOCOL_MIN,
+) -> "Verdict":
     """Decide how an edge is served.
 
     Args:
         hello: What it says it holds.
         node: The edge as admitted, by its proven identity; None when it is not.
         head: Its station's view; None when there is none.
+        is_sealing: Whether templates travel sealed here, and never in plain.
+        oldest: The oldest protocol that the operator allows.
 
     Returns:
         Deltas, a snapshot, or why neither.
     """
-    if not hello.proto_min <= PROTOCOL <= hello.proto_max:
-        return UpgradeRequired(f"the cloud speaks {PROTOCOL}")
-    if node is None or node.station_id != hello.station_id:
-        return Deny("this edge is not admitted at this station")
-    if head is None:
-        return Deny("the station has no view")
-    if head.model_id and (hello.model_id, hello.transform_id) != (head.model_id, head.transform_id):
-        return Deny(f"the view is of {head.model_id} / {head.transform_id}")
+    refused = _refused(hello, node, head, is_sealing=is_sealing, oldest=oldest)
+    if refused is not None:
+        return refused
+    protocol = agreed(hello, oldest=oldest)
+    assert head is not None
+    assert protocol is not None
     if (
         hello.epoch != head.epoch
         or hello.applied_rev < head.compacted_rev
         or hello.applied_rev > head.head_rev
     ):
         return NeedsSnapshot()
-    return Resume(head.epoch, hello.applied_rev)
+    return Resume(head.epoch, hello.applied_rev, protocol)
+
+
+def _refused(
+    hello: Hello, node: EdgeNode | None, head: Head | None, *, is_sealing: bool, oldest: int
+) -> UpgradeRequired | Deny | None:
+    """Return why an edge is not served."""
+    if agreed(hello, oldest=oldest) is None:
+        return UpgradeRequired(f"the cloud speaks {oldest} to {PROTOCOL}")
+    if is_sealing and not hello.stream_key:
+        return UpgradeRequired("templates are sealed here, and this edge brings no key for it")
+    if node is None or node.station_id != hello.station_id:
+        return Deny("this edge is not admitted at this station")
+    if head is None:
+        return Deny("the station has no view")
+    # With its grant the edge undoes the view's rotation; without one it must be in the same space.
+    transform_id = head.transform_id if is_sealing else hello.transform_id
+    if head.model_id and (hello.model_id, transform_id) != (head.model_id, head.transform_id):
+        return Deny(f"the view is of {head.model_id} / {head.transform_id}")
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +286,20 @@ def page(lines: Sequence[Line], from_rev: int) -> Page:
     pairs = _latest((line.change, line.content_hash) for line in lines if line.change is not None)
     changes = tuple(change for change, _ in pairs)
     return Page(from_rev, to_rev, changes, tuple(digest for _, digest in pairs))
+
+
+def urgent_page(lines: Iterable[Line], from_rev: int, to_rev: int) -> Page:
+    """Return what shuts somebody out, of lines that need not be consecutive.
+
+    Args:
+        lines: Oldest first; others among them are passed over.
+        from_rev: The revision after which was looked.
+        to_rev: The revision up to which was looked.
+    """
+    pairs = [(line.change, line.content_hash) for line in lines if line.change is not None]
+    urgent = _latest(pair for pair in pairs if urgency(pair[0]) == 0)
+    changes = tuple(change for change, _ in urgent)
+    return Page(from_rev, to_rev, changes, tuple(digest for _, digest in urgent))
 
 
 def _latest(pairs: Iterable[tuple[Change, bytes]]) -> list[tuple[Change, bytes]]:

@@ -4,6 +4,7 @@ The long half of `__main__`: the one place that joins adapters, and no rule stan
 a process may have (clocks, randomness, the models' folder) comes in from there.
 """
 
+import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Mapping
@@ -21,9 +22,11 @@ from cloud_sync.adapters.grpc_client import (
     TapUplink,
     UplinkConfig,
 )
+from cloud_sync.adapters.memory_keys import MemoryVault
 from cloud_sync.adapters.node_key_file import load_or_make
 from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.tmpfs_vault import TmpfsVault, default_folder
 from cloud_sync.clock import Clock
 from cloud_sync.fleet import EdgeHealth
 from cloud_sync.gallery import Change, Delta, PutDenial, PutKey, PutSetting, PutTemplate
@@ -31,6 +34,7 @@ from cloud_sync.lease import assumed
 from cloud_sync.messages import PROTOCOL
 from cloud_sync.replica import Holding
 from cloud_sync.signing import NodeKey
+from cloud_sync.vault import Vault, VaultFailed
 from edge_gate.adapters import sight
 from edge_gate.adapters.cameras import UnknownSource, open_camera
 from edge_gate.adapters.capture import Capture
@@ -244,6 +248,8 @@ class Node:
                 config.station_id,
                 self._sight.space,
                 outbox_depth=self._outbox.depth,
+                vault=_vault(config),
+                entropy=given.entropy,
             ),
             clock=given.clock,
             draw=given.draw,
@@ -324,3 +330,16 @@ class Node:
             self._journal.newest(),
             orders_status(self._holdings, now),
         )
+
+
+def _vault(config: StationConfig) -> Vault:
+    """Return where the node's keys are kept: in memory that outlives the process, if there is any.
+
+    The folder is told apart by the data beside it: two nodes of one name may run on one machine.
+    """
+    place = hashlib.sha256(str(config.data_dir.resolve()).encode()).hexdigest()[:8]
+    try:
+        return TmpfsVault(default_folder(f"{config.edge_id}-{place}"))
+    except VaultFailed as problem:
+        say(_LOG, "vault_failed", level=logging.WARNING, detail=str(problem))
+        return MemoryVault()

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+import time
 
 
 class Proxy:
@@ -21,6 +22,7 @@ class Proxy:
         """From the target to whoever dialled, over all connections."""
         self.connections = 0
         self._cut_at: int | None = None
+        self._down_bytes_s = 0.0
         self._moving = threading.Event()
         self._moving.set()
         self._open: list[socket.socket] = []
@@ -41,6 +43,10 @@ class Proxy:
     def freeze(self) -> None:
         """Hold every byte back, without closing anything."""
         self._moving.clear()
+
+    def slow_down(self, down_bytes_s: float) -> None:
+        """Let no more than so much come down from now on, bytes a second."""
+        self._down_bytes_s = down_bytes_s
 
     def close(self) -> None:
         """Stop."""
@@ -64,8 +70,10 @@ class Proxy:
 
     def _pump(self, source: socket.socket, sink: socket.socket, is_down: bool) -> None:
         with contextlib.suppress(OSError), source, sink:
-            while data := source.recv(16_384):
+            while data := source.recv(1_024 if is_down and self._down_bytes_s else 16_384):
                 self._moving.wait()
+                if is_down and self._down_bytes_s:
+                    time.sleep(len(data) / self._down_bytes_s)
                 if is_down:
                     self.down_bytes += len(data)
                     if self._cut_at is not None and self.down_bytes >= self._cut_at:

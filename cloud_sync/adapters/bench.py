@@ -12,6 +12,8 @@ import sqlalchemy as sa
 
 from cloud_sync.adapters.grpc_follower import FollowerConfig, GalleryFollower
 from cloud_sync.adapters.grpc_server import ServerConfig, Stores, serve
+from cloud_sync.adapters.memory_keys import MemoryVault
+from cloud_sync.adapters.outgoing import Sealing
 from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.postgres_taps import PostgresTapLog
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
@@ -96,8 +98,11 @@ class _Hands:
 class _Cloud:
     """A server in a thread of its own."""
 
-    def __init__(self, engine: sa.Engine, views: PostgresViewLog, clock: Clock) -> None:
+    def __init__(
+        self, engine: sa.Engine, views: PostgresViewLog, sealing: Sealing, clock: Clock
+    ) -> None:
         self._engine = engine
+        self._sealing = sealing
         self._views = views
         self._clock = clock
         self._loop = asyncio.new_event_loop()
@@ -125,7 +130,7 @@ class _Cloud:
     async def _serve(self) -> None:
         wakes = Wakes()
         chore = asyncio.create_task(listen(wakes, conninfo(self._engine)))
-        stores = Stores(self._views, PostgresTapLog(self._engine))
+        stores = Stores(self._views, PostgresTapLog(self._engine), sealing=self._sealing)
         await serve(
             stores,
             ServerConfig("127.0.0.1:0", grace_s=0.5),
@@ -164,7 +169,7 @@ def resync(engine: sa.Engine, count: int, *, safe: Safe, clock: Clock) -> Figure
     began_s = clock.monotonic_s()
     views.publish((_STATION,), crowd)
     publish_s = clock.monotonic_s() - began_s
-    cloud = _Cloud(engine, views, clock)
+    cloud = _Cloud(engine, views, Sealing(lambda: safe.ring), clock)
     cloud.start()
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -189,7 +194,9 @@ def _followed(
         replica,
         hands.take,
         _ignore_lease,
-        config=FollowerConfig(f"127.0.0.1:{port}", _EDGE, _STATION, Space("bench")),
+        config=FollowerConfig(
+            f"127.0.0.1:{port}", _EDGE, _STATION, Space("bench"), vault=MemoryVault()
+        ),
         clock=clock,
         draw=lambda: 0.5,
     )

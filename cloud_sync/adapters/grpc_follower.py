@@ -1,36 +1,38 @@
 """The edge's loop on the gallery stream: performs what `follow` decides."""
 
-import contextlib
 import logging
-import queue
+import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from datetime import datetime
+from uuid import UUID
 
-import grpc
 from gateline.sync.v1 import gallery_service_pb2 as pb
-from gateline.sync.v1 import gallery_service_pb2_grpc
 
 from cloud_sync import follow
-from cloud_sync.adapters.grpc_channel import dial
+from cloud_sync.adapters.granted import Granted
+from cloud_sync.adapters.grpc_stream import Stream, StreamLost
 from cloud_sync.backoff import Backoff
+from cloud_sync.chunk_signature import ChunkVerifier
 from cloud_sync.clock import Clock
 from cloud_sync.content import Space
+from cloud_sync.digest import open_key
 from cloud_sync.follow import Follower
-from cloud_sync.gallery import Delta
+from cloud_sync.gallery import Change, Delta
+from cloud_sync.grant import GrantRefused
 from cloud_sync.lease import Anchor, Lease, assumed
-from cloud_sync.messages import Snapshot
+from cloud_sync.messages import Repair, Snapshot
+from cloud_sync.opener import Trust
 from cloud_sync.replica import Holding, Replica, ReplicaFailed, SnapshotRefused, WrongRevision
-from cloud_sync.wire import WireBroken, request_to_proto, response_from_proto
+from cloud_sync.vault import Vault
+from cloud_sync.wire import WireBroken, request_to_proto
 from fare.log import say
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1
 """How soon the loop sees that it must stop, seconds."""
-_INBOX_MAX = 16
-"""Messages of the cloud that wait: its window of 8 chunks and some bookmarks."""
 _MARK_S = 60.0
 """Between two notes on disk that time has passed, seconds: a clock set back across a restart wins
 no more than this."""
@@ -52,6 +54,14 @@ class FollowerConfig:
     """Returns how many taps wait, for the cloud's overview."""
     backoff: Backoff = field(default_factory=Backoff)
     """Between two connections."""
+    vault: Vault | None = None
+    """Where the key grant is kept; without one nothing is asked to be sealed."""
+    takes_plain: bool = True
+    """Whether a cloud that does not seal is followed; a node at a station says no."""
+    cloud_key: bytes | None = field(default=None, repr=False)
+    """Ed25519, 32 bytes: who signs chunks. Without it they are taken unsigned."""
+    entropy: Callable[[int], bytes] = os.urandom
+    """Gives that many random bytes, fit for keys."""
 
 
 class GalleryFollower:
@@ -88,6 +98,11 @@ class GalleryFollower:
         self._anchor: Anchor | None = None
         self._marked_s = clock.monotonic_s()
         self._say: Callable[[pb.FollowRequest], None] = _to_nobody
+        self._digest_due_s = 0.0
+        self._granted = _granted(config)
+        self._verifier = ChunkVerifier(config.cloud_key) if config.cloud_key else None
+        self.divergences = 0
+        """How often the disk was found to differ from the view at its own revision."""
 
     def run(self, stop: threading.Event) -> None:
         """Follow until `stop` is set; call it in a thread of its own.
@@ -95,9 +110,13 @@ class GalleryFollower:
         Args:
             stop: Ends the loop within a second.
         """
-        self._on_changes(self._replica.load())
-        lease = self._replica.standing().lease
+        standing = self._replica.standing()
+        lease = standing.lease
         began = assumed(lease, wall=self._clock.wall(), monotonic_s=self._clock.monotonic_s())
+        if self._granted is not None:
+            self._granted.wake(standing.epoch, self._now())
+            self._replica.use(self._granted.opener(standing.epoch))
+        self._on_changes(self._replica.load())
         self._on_lease(lease, self._anchor or began)
         failures = 0
         while not stop.is_set():
@@ -119,20 +138,20 @@ class GalleryFollower:
     def _connection(self, stop: threading.Event) -> str:
         """Hold one connection; return why it ended."""
         try:
-            with _Stream(self._config.target, self._config.space) as stream:
+            with Stream(self._config.target, self._config.space) as stream:
                 self._say = stream.say
                 self._converse(stream, stop)
         except _HungUp as ended:
             level = logging.ERROR if ended.is_alarm else logging.INFO
             say(_LOG, "hung_up", level=level, reason=str(ended))
             return str(ended)
-        except (_StreamLost, WireBroken, ReplicaFailed) as problem:
+        except (StreamLost, WireBroken, ReplicaFailed) as problem:
             return str(problem)
         finally:
             self._say = _to_nobody
         return "stopped"
 
-    def _converse(self, stream: "_Stream", stop: threading.Event) -> None:
+    def _converse(self, stream: Stream, stop: threading.Event) -> None:
         standing = self._replica.standing()
         state = Follower(
             self._config.edge_id,
@@ -140,12 +159,17 @@ class GalleryFollower:
             self._config.space,
             standing.epoch,
             standing.applied_rev,
+            digest_due_s=self._digest_due_s,
         )
         depth = self._config.outbox_depth()
-        event: follow.Event = follow.Connected(standing, self._clock.wall(), depth)
+        key = self._granted.new_stream() if self._granted is not None else b""
+        wall = self._clock.wall()
+        event: follow.Event = follow.Connected(standing, wall, depth, stream_key=key)
         while not stop.is_set():
             state = self._step(state, event)
-            message = stream.heard(_POLL_S)
+            self._refuse_plain(state)
+            self._digest_due_s = state.digest_due_s
+            message = stream.heard(_POLL_S, self._trust(state))
             event = follow.Tick() if message is None else follow.Received(message)
             self._note_time()
 
@@ -170,35 +194,123 @@ class GalleryFollower:
                 self._on_lease(self._replica.standing().lease, self._anchor)
             case follow.NoteTime(cloud_time):
                 self._heard_time(Anchor(cloud_time, self._clock.monotonic_s()))
+            case follow.TakeGrant(epoch, wrapped):
+                self._take_grant(epoch, wrapped)
             case follow.HangUp(reason, alarm):
                 raise _HungUp(reason, is_alarm=alarm)
             case _:
                 return self._store(effect)
         return None
 
-    def _store(self, effect: follow.Storing) -> follow.Event:
+    def _store(self, effect: follow.Storing) -> follow.Event | None:
         """Change the replica; tell the station once it is durable."""
-        nonce = 0
         try:
-            match effect:
-                case follow.Apply(nonce, delta):
-                    self._replica.apply(delta)
-                    self._on_changes(delta)
-                    return follow.Applied(nonce, delta.to_rev)
-                case follow.BeginSnapshot(snapshot):
-                    return follow.SnapshotBegun(self._replica.begin_snapshot(snapshot))
-                case follow.Stage(chunk):
-                    nonce = chunk.nonce
-                    self._replica.stage(chunk.index, chunk.changes)
-                    return follow.Staged(nonce, chunk.index)
-                case follow.FinishSnapshot(snapshot):
-                    return self._finish(snapshot)
+            return self._stored(effect)
         except (ReplicaFailed, SnapshotRefused, WrongRevision) as problem:
             say(_LOG, "replica_failed", level=logging.ERROR, detail=str(problem))
-            return follow.Failed(nonce, str(problem))
+            return follow.Failed(_nonce_of(effect), str(problem))
+
+    def _stored(self, effect: follow.Storing) -> follow.Event | None:
+        done: follow.Event | None
+        match effect:
+            case follow.Apply(nonce, delta):
+                self._replica.apply(delta)
+                self._on_changes(delta)
+                done = follow.Applied(nonce, delta.to_rev)
+            case follow.Expel(nonce, changes):
+                self._replica.expel(changes)
+                self._tell(changes)
+                done = follow.Expelled(nonce)
+            case follow.BeginSnapshot(snapshot):
+                done = follow.SnapshotBegun(self._replica.begin_snapshot(snapshot))
+            case follow.Stage(chunk):
+                self._replica.stage(chunk.index, chunk.changes, chunk.span)
+                done = follow.Staged(chunk.nonce, chunk.index, chunk.span)
+            case follow.FinishSnapshot(snapshot):
+                done = self._finish(snapshot)
+            case follow.Mend(repair):
+                done = self._mended(repair)
+            case follow.TakeDigest():
+                done = self._digest()
+        return done
+
+    def _tell(self, changes: tuple[Change, ...]) -> None:
+        """Tell the station of changes that move no revision."""
+        standing = self._replica.standing()
+        if standing.epoch is not None:
+            rev = standing.applied_rev
+            self._on_changes(Delta(standing.epoch, rev, rev, changes))
+
+    def _mended(self, repair: Repair) -> follow.Event:
+        self.divergences += 1
+        changes = self._replica.mend(repair)
+        self._tell(changes)
+        say(
+            _LOG,
+            "replica_mended",
+            level=logging.ERROR,
+            rev=repair.rev,
+            buckets=len(repair.buckets),
+            items=len(changes),
+        )
+        return follow.Mended(repair.nonce)
+
+    def _digest(self) -> follow.Event | None:
+        """Sum up the disk; None while its templates cannot be read."""
+        standing = self._replica.standing()
+        if standing.epoch is None:
+            return None
+        key = open_key(self._config.station_id, standing.epoch)
+        if self._granted is not None:
+            opener = self._granted.opener(standing.epoch)
+            if opener is None and not self._config.takes_plain:
+                return None
+            key = opener.digest_key if opener is not None else key
+        buckets = self._replica.digest(key)
+        return follow.DigestTaken(standing.epoch, standing.applied_rev, buckets)
+
+    def _refuse_plain(self, state: Follower) -> None:
+        """Hang up on a cloud that would send templates in plain, before it does."""
+        if self._config.takes_plain or state.plan is None or self._granted is None:
+            return
+        if self._granted.opener(state.plan.epoch) is None:
+            raise _HungUp("the cloud grants no keys, and nothing is taken in plain", is_alarm=True)
+
+    def _trust(self, state: Follower) -> Trust:
+        """Return what the next message is believed by."""
+        plan, granted = state.plan, self._granted
+        opener = granted.opener(plan.epoch) if plan is not None and granted is not None else None
+        return Trust(self._config.station_id, opener, self._verifier)
+
+    def _take_grant(self, epoch: UUID, wrapped: bytes) -> None:
+        """Hold the keys; what lies on the disk under them can be read from now on."""
+        if self._granted is None:
+            return
+        served = self._replica.standing().epoch
+        could_read = self._granted.opener(served)
+        try:
+            self._granted.take(epoch, wrapped)
+        except GrantRefused as problem:
+            raise _HungUp(str(problem), is_alarm=True) from problem
+        opener = self._granted.opener(served)
+        if opener is not could_read:
+            self._replica.use(opener)
+            self._on_changes(self._replica.load())
+
+    def _now(self) -> datetime:
+        """Return the latest that it may be: keys are rather forgotten too early."""
+        lease, moments = self._replica.standing().lease, [self._clock.wall()]
+        if lease.mark is not None:
+            moments.append(lease.mark)
+        if self._anchor is not None:
+            moments.append(self._anchor.now(self._clock.monotonic_s()))
+        return max(moments)
 
     def _finish(self, snapshot: Snapshot) -> follow.Event:
         self._replica.finish_snapshot()
+        if self._granted is not None:
+            self._granted.serve(snapshot.epoch)
+            self._replica.use(self._granted.opener(snapshot.epoch))
         holding = self._replica.load()
         self._on_changes(holding)
         say(_LOG, "snapshot_applied", rev=snapshot.rev, templates=len(holding.templates))
@@ -211,6 +323,9 @@ class GalleryFollower:
     def _note_time(self) -> None:
         """Carry the high-water mark on, also while the cloud is away."""
         now_s = self._clock.monotonic_s()
+        if self._granted is not None and self._granted.expire(self._now()):
+            self._replica.use(self._granted.opener(self._replica.standing().epoch))
+            self._on_changes(self._replica.load())
         if self._anchor is None or now_s - self._marked_s < _MARK_S:
             return
         self._marked_s = now_s
@@ -228,69 +343,29 @@ class _HungUp(Exception):
         self.is_alarm = is_alarm
 
 
-class _StreamLost(Exception):
-    """The other end, or the network, closed the stream."""
-
-
-class _Stream:
-    """One connection with its reading thread; a bounded queue lies between."""
-
-    def __init__(self, target: str, space: Space) -> None:
-        self._space = space
-        self._inbox: queue.Queue[pb.FollowResponse | _StreamLost] = queue.Queue(_INBOX_MAX)
-        self._outgoing: queue.SimpleQueue[pb.FollowRequest | None] = queue.SimpleQueue()
-        self._is_closed = threading.Event()
-        self._channel = dial(target)
-        make = gallery_service_pb2_grpc.GalleryServiceStub
-        stub = make(self._channel)  # type: ignore[no-untyped-call]  # generated
-        self._call = stub.Follow(iter(self._outgoing.get, None))
-        self._reader = threading.Thread(target=self._read, name="gallery-reader", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._reader.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_closed.set()
-        self._outgoing.put(None)
-        self._call.cancel()
-        self._channel.close()
-        self._reader.join()
-
-    def say(self, request: pb.FollowRequest) -> None:
-        """Send a message."""
-        self._outgoing.put(request)
-
-    def heard(self, timeout_s: float) -> Any:
-        """Return the next message, None when none came in time.
-
-        Raises:
-            _StreamLost: There will be none.
-            WireBroken: It cannot be read.
-        """
-        try:
-            response = self._inbox.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
-        if isinstance(response, _StreamLost):
-            raise response
-        return response_from_proto(response, self._space)
-
-    def _read(self) -> None:
-        for item in self._responses():
-            while not self._is_closed.is_set():
-                with contextlib.suppress(queue.Full):
-                    self._inbox.put(item, timeout=_POLL_S)
-                    break
-
-    def _responses(self) -> Iterator[pb.FollowResponse | _StreamLost]:
-        try:
-            yield from self._call
-        except grpc.RpcError as problem:
-            yield _StreamLost(f"{problem.code().name}: {problem.details()}")
-        else:
-            yield _StreamLost("the cloud hung up")
-
-
 def _to_nobody(_: pb.FollowRequest) -> None:
     """Drop what is said without a connection."""
+
+
+def _nonce_of(effect: follow.Storing) -> int:
+    match effect:
+        case follow.Apply(nonce) | follow.Expel(nonce):
+            return nonce
+        case follow.Stage(chunk):
+            return chunk.nonce
+        case follow.Mend(repair):
+            return repair.nonce
+        case _:
+            return 0
+
+
+def _granted(config: FollowerConfig) -> Granted | None:
+    if config.vault is None:
+        return None
+    return Granted(
+        config.vault,
+        station_id=config.station_id,
+        edge_id=config.edge_id,
+        dimension=config.space.dimension,
+        entropy=config.entropy,
+    )

@@ -21,6 +21,7 @@ from gateline.sync.v1 import (
 
 from cloud_sync.adapters.grpc_channel import SERVER_OPTIONS
 from cloud_sync.adapters.grpc_session import Session, SessionEnded, Tools, first
+from cloud_sync.adapters.outgoing import Sealing
 from cloud_sync.adapters.shelf import Shelf
 from cloud_sync.adapters.wakes import Wakes
 from cloud_sync.clock import Clock
@@ -58,6 +59,9 @@ class Stores:
     taps: TapLog
     fleet: FleetLog | None = None
     """Where the nodes' reports are kept; None takes none."""
+    sealing: Sealing | None = None
+    """How templates leave the cloud; None sends them in plain, and serves edges that bring no key:
+    for tests, and while nodes of the version before are upgraded."""
 
 
 async def serve(
@@ -87,7 +91,8 @@ async def serve(
         compression=grpc.Compression.NoCompression,
         maximum_concurrent_rpcs=config.streams_max,
     )
-    tools = Tools(stores.views, config.serve, Shelf(config.snapshots_max), wakes, clock)
+    shelf = Shelf(config.snapshots_max)
+    tools = Tools(stores.views, config.serve, shelf, wakes, clock, stores.sealing)
     _Gallery(tools).join(server)
     _Taps(stores.taps, clock).join(server)
     if stores.fleet is not None:

@@ -4,22 +4,25 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
-from uuid import UUID
 
 import grpc
 from gateline.sync.v1 import gallery_service_pb2 as pb
 
 from cloud_sync import serve_view
+from cloud_sync.adapters.mending import Digests, Mending
+from cloud_sync.adapters.outgoing import Outgoing, Sealing
 from cloud_sync.adapters.shelf import Parcel, Shelf
 from cloud_sync.adapters.wakes import Wakes
 from cloud_sync.clock import Clock
-from cloud_sync.messages import Ack, Bookmark, FromCloud, Hello, Nack
+from cloud_sync.grant import GrantRefused
+from cloud_sync.key_store import KeysFailed
+from cloud_sync.messages import PROTOCOL_MIN, Ack, Bookmark, Digest, FromCloud, Hello, Nack
 from cloud_sync.serve_view import ServeConfig, Serving
 from cloud_sync.view import HistoryGone, NeedsSnapshot, ViewLog, ViewLogFailed, plan
-from cloud_sync.wire import WireBroken, request_from_proto, response_to_proto
+from cloud_sync.wire import WireBroken, request_from_proto
 from fare.log import say
 
 _LOG = logging.getLogger(__name__)
@@ -49,6 +52,14 @@ class _Signal(Enum):
     """The edge has hung up."""
 
 
+@dataclass(slots=True)
+class Counts:
+    """What the streams of this process have seen since it started."""
+
+    divergences: int = 0
+    """Replicas that differed from their view at the same revision."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What all streams of a server share."""
@@ -58,6 +69,12 @@ class Tools:
     shelf: Shelf
     wakes: Wakes
     clock: Clock
+    sealing: Sealing | None = None
+    """None sends templates in plain, as version 1 did: for tests and for taking over old nodes."""
+    oldest: int = PROTOCOL_MIN
+    """The oldest protocol that is served."""
+    digests: Digests = field(default_factory=Digests)
+    counts: Counts = field(default_factory=Counts)
 
 
 class Session:
@@ -87,8 +104,11 @@ class Session:
         self._shelf = tools.shelf
         self._wakes = tools.wakes
         self._clock = tools.clock
+        self._tools = tools
+        self._mending = Mending(tools.views, hello.station_id, tools.digests)
+        self._outgoing = Outgoing(tools.views, tools.sealing, hello, edge_id, tools.clock)
         self._write = write
-        self._inbox: asyncio.Queue[Ack | Nack | _Signal] = asyncio.Queue(_INBOX_MAX)
+        self._inbox: asyncio.Queue[Ack | Nack | Digest | _Signal] = asyncio.Queue(_INBOX_MAX)
         self._is_woken = False
         self._has_place = False
         self._parcel: Parcel | None = None
@@ -128,7 +148,9 @@ class Session:
     async def _planned(self, hello: Hello) -> serve_view.Event:
         node = await asyncio.to_thread(self._views.edge, self._edge_id)
         head = await asyncio.to_thread(self._views.head, hello.station_id)
-        verdict = plan(hello, node, head)
+        is_sealing = self._tools.sealing is not None
+        verdict = plan(hello, node, head, is_sealing=is_sealing, oldest=self._tools.oldest)
+        self._outgoing.lease = timedelta(seconds=head.lease_s) if head is not None else timedelta(0)
         name = type(verdict).__name__
         station = hello.station_id
         say(_LOG, "edge_joined", edge_id=self._edge_id, station=station, plan=name)
@@ -165,42 +187,81 @@ class Session:
 
     async def _perform(self, effect: serve_view.Effect) -> serve_view.Event | None:
         match effect:
-            case serve_view.Send(message):
-                await self._say(message)
-            case serve_view.SendPart(nonce, index):
-                assert self._parcel is not None
-                await self._say(self._parcel.chunk(nonce, index))
-            case serve_view.Read(epoch, from_rev, limit):
-                return await self._page(epoch, from_rev, limit)
+            case serve_view.Read() | serve_view.ReadUrgent() | serve_view.Compare():
+                return await self._read_for(effect)
             case serve_view.TakeSnapshot():
                 return await self._snapshot_planned()
+            case serve_view.OfferLease(length):
+                return await self._lease_offered(length)
+            case serve_view.Send() | serve_view.SendPart() | serve_view.SendRepair():
+                await self._send(effect)
             case serve_view.LetSnapshotGo():
                 self._let_snapshot_go()
             case serve_view.NoteAck(epoch, rev):
                 now = self._clock.wall()
                 await asyncio.to_thread(self._views.acknowledge, self._edge_id, epoch, rev, now)
-            case serve_view.OfferLease(length):
-                return await self._lease_offered(length)
+            case serve_view.NoteDivergence(_, rev, buckets):
+                self._note_divergence(rev, buckets)
             case serve_view.Quarantine(digest, detail):
                 await self._quarantine(digest, detail)
             case serve_view.HangUp(reason, alarm):
                 raise self._ended(reason, is_alarm=alarm)
         return None
 
+    async def _send(
+        self, effect: serve_view.Send | serve_view.SendPart | serve_view.SendRepair
+    ) -> None:
+        match effect:
+            case serve_view.Send(message):
+                await self._say(message)
+            case serve_view.SendPart(nonce, index, span):
+                assert self._parcel is not None
+                await self._say(self._parcel.chunk(nonce, index, span))
+            case serve_view.SendRepair():
+                await self._say(await asyncio.to_thread(self._mending.repair, effect))
+
+    async def _read_for(
+        self, effect: serve_view.Read | serve_view.ReadUrgent | serve_view.Compare
+    ) -> serve_view.Event:
+        station = self._station_id
+        try:
+            match effect:
+                case serve_view.Read(epoch, from_rev, limit):
+                    page = await asyncio.to_thread(
+                        self._views.read, station, epoch, from_rev, limit
+                    )
+                    return serve_view.PageRead(page)
+                case serve_view.ReadUrgent(epoch, base_rev, from_rev):
+                    page = await asyncio.to_thread(self._views.urgent, station, epoch, from_rev)
+                    return serve_view.UrgentRead(base_rev, page)
+                case serve_view.Compare(digest):
+                    key = await self._outgoing.digest_key(digest.epoch)
+                    return await asyncio.to_thread(self._mending.compared, digest, key)
+        except HistoryGone:
+            return serve_view.Gone()
+
     async def _say(self, message: FromCloud) -> None:
-        response = await asyncio.to_thread(response_to_proto, message)
+        try:
+            response = await self._outgoing.ready(message)
+        except (KeysFailed, GrantRefused) as problem:
+            say(_LOG, "not_sealed", level=logging.ERROR, detail=str(problem))
+            raise SessionEnded(grpc.StatusCode.UNAVAILABLE, "no keys") from problem
         try:
             await asyncio.wait_for(self._write(response), self._config.ack_s)
         except TimeoutError as problem:
             raise SessionEnded(grpc.StatusCode.DEADLINE_EXCEEDED, "nobody reads") from problem
 
-    async def _page(self, epoch: UUID, from_rev: int, limit: int) -> serve_view.Event:
-        station = self._station_id
-        try:
-            page = await asyncio.to_thread(self._views.read, station, epoch, from_rev, limit)
-        except HistoryGone:
-            return serve_view.Gone()
-        return serve_view.PageRead(page)
+    def _note_divergence(self, rev: int, buckets: int) -> None:
+        self._tools.counts.divergences += 1
+        say(
+            _LOG,
+            "view_diverged",
+            level=logging.ERROR,
+            edge_id=self._edge_id,
+            station=self._station_id,
+            rev=rev,
+            buckets=buckets,
+        )
 
     async def _snapshot_planned(self) -> serve_view.Event:
         """Wait for a place, with a sign of life to the edge now and then, and take the view."""

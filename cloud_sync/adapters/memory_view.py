@@ -8,19 +8,24 @@ from uuid import UUID
 from cloud_sync.content import content_hash, dropped, is_drop, key_of
 from cloud_sync.gallery import Change
 from cloud_sync.view import (
+    URGENT_MAX,
     EdgeNode,
     EdgeStanding,
     Head,
     HistoryGone,
     Line,
     Page,
+    Roll,
     Whole,
     coalesce,
     compactable,
     page,
     space_of,
+    urgent_page,
 )
 
+_SHUT_OUT = (b"r", b"k", b"d")
+"""First bytes of the keys whose lines may shut somebody out."""
 _LEASE_S = 86_400
 """A day, as the real view has by default."""
 
@@ -108,6 +113,22 @@ class MemoryViewLog:
             raise HistoryGone(f"{station_id} does not reach back to {from_rev}")
         lines = [line for line in view.log if line[0] > from_rev][:limit]
         return page([self._line(view, *line) for line in lines], from_rev)
+
+    def urgent(self, station_id: str, epoch: UUID, from_rev: int) -> Page:
+        """Return what shuts somebody out after a revision, up to the head."""
+        view = self._views[station_id]
+        if view.head.epoch != epoch or from_rev < view.head.compacted_rev:
+            raise HistoryGone(f"{station_id} does not reach back to {from_rev}")
+        lines = [line for line in view.log if line[0] > from_rev and line[1][:1] in _SHUT_OUT]
+        made = [self._line(view, *line) for line in lines[:URGENT_MAX]]
+        is_all = len(lines) <= URGENT_MAX
+        return urgent_page(made, from_rev, view.head.head_rev if is_all else made[-1].rev)
+
+    def hashes(self, station_id: str) -> Roll:
+        """Return the content hash of every item of a view, of one moment."""
+        view = self._views[station_id]
+        items = tuple((key, view.hashes[rev]) for key, (rev, _) in sorted(view.items.items()))
+        return Roll(view.head.epoch, view.head.head_rev, items)
 
     def whole(self, station_id: str) -> Whole:
         """Return the view as it stands."""

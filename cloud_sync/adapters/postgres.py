@@ -41,16 +41,19 @@ from cloud_sync.key_store import KeysFailed
 from cloud_sync.safe import Safe
 from cloud_sync.seal import NotOpened
 from cloud_sync.view import (
+    URGENT_MAX,
     EdgeNode,
     EdgeStanding,
     Head,
     HistoryGone,
     Line,
     Page,
+    Roll,
     ViewLogFailed,
     Whole,
     compactable,
     page,
+    urgent_page,
 )
 from fare.log import say
 
@@ -174,6 +177,30 @@ class PostgresViewLog:
             if not unread:
                 return page(lines, from_rev)
             self._set_aside(station_id, unread)
+
+    def urgent(self, station_id: str, epoch: UUID, from_rev: int) -> Page:
+        """Return what shuts somebody out after a revision, up to the head."""
+        with self._begun() as connection:
+            connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            head = _head(connection, station_id)
+            if head is None or head.epoch != epoch or from_rev < head.compacted_rev:
+                raise HistoryGone(f"{station_id} does not reach back to {from_rev}")
+            rows = connection.execute(_urgent_lines(station_id, from_rev)).all()
+        lines, _ = self._opened(rows, self._line)  # no template is among them
+        is_all = len(rows) < URGENT_MAX
+        return urgent_page(lines, from_rev, head.head_rev if is_all else lines[-1].rev)
+
+    def hashes(self, station_id: str) -> Roll:
+        """Return the content hash of every item of a view, of one moment."""
+        query = sa.select(VIEW_ITEM.c.item_key, VIEW_ITEM.c.content_hash)
+        with self._begun() as connection:
+            connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            head = _head(connection, station_id)
+            if head is None:
+                raise HistoryGone(f"no view of {station_id}")
+            rows = connection.execute(query.where(VIEW_ITEM.c.station_id == station_id)).all()
+        items = tuple((row.item_key, row.content_hash) for row in rows)
+        return Roll(head.epoch, head.head_rev, items)
 
     def whole(self, station_id: str) -> Whole:
         """Return the view as it stands, of one moment."""
@@ -382,3 +409,11 @@ def _lines(station_id: str, from_rev: int, limit: int) -> sa.Select[Any]:
         .order_by(VIEW_LOG.c.rev)
         .limit(limit)
     )
+
+
+def _urgent_lines(station_id: str, from_rev: int) -> sa.Select[Any]:
+    """Select the lines that shut somebody out: drops of riders and keys, and denials."""
+    kind = sa.func.substr(VIEW_LOG.c.item_key, 1, 1)
+    drops = sa.and_(VIEW_LOG.c.is_drop, kind.in_([b"r", b"k"]))
+    denials = sa.and_(sa.not_(VIEW_LOG.c.is_drop), kind == b"d")
+    return _lines(station_id, from_rev, URGENT_MAX).where(sa.or_(drops, denials))

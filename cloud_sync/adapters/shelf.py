@@ -4,10 +4,11 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from cloud_sync.content import root_hash
+from cloud_sync.content import is_drop, root_hash
 from cloud_sync.gallery import PutTemplate
-from cloud_sync.messages import Chunk, Hello, Snapshot
-from cloud_sync.view import CHUNK_ITEMS, ViewLog, Whole
+from cloud_sync.messages import PROTOCOL, Chunk, Hello, Snapshot
+from cloud_sync.skew import agreed, as_known
+from cloud_sync.view import CHUNK_ITEMS, PART_ITEMS, ViewLog, Whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,11 +18,17 @@ class Parcel:
     whole: Whole
     snapshot: Snapshot
     size: int
-    """Changes in a chunk."""
+    """Changes in a part."""
 
-    def chunk(self, nonce: int, index: int) -> Chunk:
-        """Return one chunk."""
-        part = slice(index * self.size, (index + 1) * self.size)
+    def chunk(self, nonce: int, index: int, span: int = 1) -> Chunk:
+        """Return some parts as one chunk.
+
+        Args:
+            nonce: Of the chunk.
+            index: The first part.
+            span: How many, from 1.
+        """
+        part = slice(index * self.size, (index + span) * self.size)
         return Chunk(
             nonce=nonce,
             epoch=self.whole.epoch,
@@ -31,6 +38,7 @@ class Parcel:
             hashes=self.whole.hashes[part],
             index=index,
             is_snapshot=True,
+            span=span,
         )
 
 
@@ -42,7 +50,7 @@ class Shelf:
 
     def __init__(self, snapshots_max: int) -> None:
         self._places = asyncio.Semaphore(snapshots_max)
-        self._kept: OrderedDict[str, Parcel] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], Parcel] = OrderedDict()
         self._kept_max = snapshots_max
 
     async def take_place(self, timeout_s: float) -> bool:
@@ -60,32 +68,46 @@ class Shelf:
     async def parcel(self, views: ViewLog, hello: Hello) -> Parcel:
         """Return the snapshot that an edge has begun, or that stands, or a new one."""
         head = await asyncio.to_thread(views.head, hello.station_id)
-        kept = self._kept.get(hello.station_id)
+        protocol = agreed(hello) or PROTOCOL
+        place = (hello.station_id, protocol)
+        kept = self._kept.get(place)
         if kept is not None and head is not None and kept.whole.epoch == head.epoch:
             is_begun = kept.snapshot.root_hash == hello.staged_root
             reaches = kept.whole.rev >= head.compacted_rev
             if kept.whole.rev == head.head_rev or (is_begun and reaches):
                 return kept
-        made = parcel(await asyncio.to_thread(views.whole, hello.station_id))
-        self._kept[hello.station_id] = made
-        self._kept.move_to_end(hello.station_id)
+        whole = await asyncio.to_thread(views.whole, hello.station_id)
+        made = parcel(whole, protocol=protocol)
+        self._kept[place] = made
+        self._kept.move_to_end(place)
         while len(self._kept) > self._kept_max:
             self._kept.popitem(last=False)
         return made
 
 
-def parcel(whole: Whole, *, size: int = CHUNK_ITEMS) -> Parcel:
-    """Announce a whole view: how many chunks and templates, and the hash over all of it.
+def parcel(whole: Whole, *, size: int | None = None, protocol: int = PROTOCOL) -> Parcel:
+    """Announce a whole view: how many parts and templates, and the hash over all of it.
 
     Args:
         whole: The view.
-        size: Changes in a chunk, from 1.
+        size: Changes in a part, from 1; as the protocol has it if None.
+        protocol: The version that the stream goes on in; the older one knows less.
     """
+    size = size or (PART_ITEMS if protocol >= PROTOCOL else CHUNK_ITEMS)
+    whole = _as_known(whole, protocol)
     snapshot = Snapshot(
         epoch=whole.epoch,
         rev=whole.rev,
         chunk_count=-(-len(whole.changes) // size),
         template_count=sum(isinstance(change, PutTemplate) for change in whole.changes),
         root_hash=root_hash(whole.hashes),
+        protocol=protocol,
     )
     return Parcel(whole, snapshot, size)
+
+
+def _as_known(whole: Whole, protocol: int) -> Whole:
+    """Return a view as a version knows it; what is a drop to it was never in its snapshot."""
+    changes, hashes = as_known(whole.changes, whole.hashes, protocol)
+    pairs = [pair for pair in zip(changes, hashes, strict=True) if not is_drop(pair[0])]
+    return Whole(whole.epoch, whole.rev, tuple(one for one, _ in pairs), tuple(h for _, h in pairs))

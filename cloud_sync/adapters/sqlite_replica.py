@@ -1,14 +1,13 @@
 """The replica in SQLite: a cache file beside the outbox, dropped and fetched anew when corrupt.
 
-Templates stand as float16 blobs in rowid tables with a unique index: the same 50,000 in a WITHOUT
-ROWID table take 234 MB and 5.6 s, here 56 MB with 16 KiB pages (reference/reliability.md, 0.10).
+This file is about files and transactions; what is in them is in `replica_rows`.
 """
 
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -16,87 +15,25 @@ from uuid import UUID
 import apsw
 
 from cloud_sync.adapters.disk import Disk
-from cloud_sync.content import (
-    TemplateRefused,
-    content_hash,
-    is_drop,
-    pack,
-    root_hash,
-    template_hash,
-    unpack,
+from cloud_sync.adapters.replica_rows import (
+    FORMAT,
+    SCHEMA,
+    digest_items,
+    drops_in,
+    holding,
+    micros_of,
+    moment_of,
+    take,
 )
-from cloud_sync.gallery import (
-    Change,
-    Delta,
-    Denial,
-    DenialReason,
-    DropDenial,
-    DropKey,
-    DropSetting,
-    DropTemplate,
-    IssuerKey,
-    PutDenial,
-    PutKey,
-    PutSetting,
-    PutTemplate,
-    Setting,
-    SettingName,
-    Template,
-)
+from cloud_sync.content import TemplateRefused, content_hash, is_drop, key_of, root_hash
+from cloud_sync.digest import summed
+from cloud_sync.gallery import Change, Delta
 from cloud_sync.lease import Lease
-from cloud_sync.messages import Snapshot
+from cloud_sync.messages import Repair, Snapshot
+from cloud_sync.opener import Opener
 from cloud_sync.replica import Holding, ReplicaFailed, SnapshotRefused, Standing, WrongRevision
 
-_SCHEMA = """
-CREATE TABLE standing (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    epoch BLOB, applied_rev INTEGER NOT NULL, lease_until INTEGER, mark INTEGER,
-    renewed INTEGER,
-    chunks INTEGER NOT NULL, template_count INTEGER NOT NULL, root_hash BLOB NOT NULL
-);
-CREATE TABLE template (
-    id INTEGER PRIMARY KEY,
-    rider_ref BLOB NOT NULL UNIQUE, version INTEGER NOT NULL, model_id TEXT NOT NULL,
-    transform_id TEXT NOT NULL, vector BLOB NOT NULL, expires INTEGER, content_hash BLOB NOT NULL,
-    tier INTEGER NOT NULL
-);
-CREATE TABLE issuer_key (
-    id INTEGER PRIMARY KEY, key_id INTEGER NOT NULL UNIQUE, public_key BLOB NOT NULL
-);
-CREATE TABLE denial (
-    id INTEGER PRIMARY KEY, rider_ref BLOB NOT NULL UNIQUE, reason TEXT NOT NULL,
-    since INTEGER NOT NULL, until INTEGER
-);
-CREATE TABLE setting (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
-CREATE TABLE staged_hash (id INTEGER PRIMARY KEY, content_hash BLOB NOT NULL);
-PRAGMA user_version = 2;
-"""
-_FORMAT = 2
-_PUT_TEMPLATE = """
-INSERT INTO template
-    (rider_ref, version, model_id, transform_id, vector, expires, content_hash, tier)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (rider_ref) DO UPDATE SET
-    version = excluded.version, model_id = excluded.model_id,
-    transform_id = excluded.transform_id, vector = excluded.vector,
-    expires = excluded.expires, content_hash = excluded.content_hash, tier = excluded.tier
-"""
-_PUT_KEY = """
-INSERT INTO issuer_key (key_id, public_key) VALUES (?, ?)
-ON CONFLICT (key_id) DO UPDATE SET public_key = excluded.public_key
-"""
-_PUT_DENIAL = """
-INSERT INTO denial (rider_ref, reason, since, until) VALUES (?, ?, ?, ?)
-ON CONFLICT (rider_ref) DO UPDATE SET
-    reason = excluded.reason, since = excluded.since, until = excluded.until
-"""
-_PUT_SETTING = """
-INSERT INTO setting (name, body) VALUES (?, ?)
-ON CONFLICT (name) DO UPDATE SET body = excluded.body
-"""
 _CORRUPT = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
-_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
-_MICRO = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +67,8 @@ class SqliteReplica:
         self._staging_path = path.with_name(path.name + ".next")
         self._config = config or ReplicaConfig()
         self._disk = disk or Disk()
+        self._opener: Opener | None = None
+        self._expelled: list[Change] = []
         with _translated():
             self._file = self._opened(path, synchronous=self._config.synchronous)
             self._disk.sync_folder(path.parent)
@@ -152,7 +91,7 @@ class SqliteReplica:
             epoch=UUID(bytes=row[0]) if row[0] else None,
             applied_rev=row[1],
             template_count=row[4],
-            lease=Lease(_moment(row[2]), _moment(row[3]), _moment(row[5])),
+            lease=Lease(moment_of(row[2]), moment_of(row[3]), moment_of(row[5])),
             staged_root=staged[0],
             staged_chunks=staged[1],
         )
@@ -160,13 +99,49 @@ class SqliteReplica:
     def apply(self, delta: Delta) -> None:
         """Apply a delta and its revision in one transaction, durable on return."""
         with self._guarded(), self._file:
-            epoch, rev = self._file.execute("SELECT epoch, applied_rev FROM standing").fetchall()[0]
-            if (delta.epoch.bytes, delta.from_rev) != (epoch, rev):
-                raise WrongRevision(f"at {rev}, the delta starts at {delta.from_rev}")
-            _take(self._file, delta.changes)
+            self._expect(delta.epoch, delta.from_rev)
+            take(self._file, delta.changes)
             self._file.execute("UPDATE standing SET applied_rev = ?", (delta.to_rev,))
         if any(is_drop(change) for change in delta.changes):
             self._scrub()
+
+    def expel(self, changes: Sequence[Change]) -> None:
+        """Apply what shuts somebody out ahead of its revision, durable on return.
+
+        What a snapshot must take over is noted in memory: after a restart the cloud says it again.
+        """
+        with self._guarded(), self._file:
+            take(self._file, changes)
+        if self._staging is not None:
+            self._expelled.extend(changes)
+        self._scrub()
+
+    def digest(self, key: bytes) -> bytes:
+        """Return the digest of what can be read now."""
+        with self._guarded():
+            try:
+                return summed(digest_items(self._file, self._opener), key)
+            except ValueError as problem:
+                raise self._unreadable() from problem
+
+    def mend(self, repair: Repair) -> tuple[Change, ...]:
+        """Hold in some buckets exactly what the view has there, in one transaction."""
+        wanted = {key_of(change) for change in repair.changes}
+        with self._guarded():
+            try:
+                with self._file:
+                    self._expect(repair.epoch, repair.rev)
+                    gone = drops_in(self._file, repair.buckets, spared=wanted)
+                    take(self._file, gone)
+                    take(self._file, repair.changes)
+            except ValueError as problem:
+                raise self._unreadable() from problem
+        self._scrub()
+        return (*gone, *repair.changes)
+
+    def use(self, opener: Opener | None) -> None:
+        """Read what is sealed with this from now on."""
+        self._opener = opener
 
     def begin_snapshot(self, snapshot: Snapshot) -> int:
         """Make room beside the current content; a staged part of the same snapshot is kept."""
@@ -179,6 +154,7 @@ class SqliteReplica:
                 if row[:4] == (*announced, snapshot.template_count):
                     return int(row[4])
             self._drop_staging()
+            self._expelled.clear()  # the cloud says them again for this one
             self._staging = self._opened(self._staging_path, synchronous="NORMAL")
             self._staging.execute(
                 "UPDATE standing SET epoch = ?, applied_rev = ?, root_hash = ?, template_count = ?",
@@ -186,8 +162,8 @@ class SqliteReplica:
             )
         return 0
 
-    def stage(self, index: int, changes: Sequence[Change]) -> None:
-        """Keep one chunk of the snapshot."""
+    def stage(self, index: int, changes: Sequence[Change], span: int = 1) -> None:
+        """Keep some parts of the snapshot."""
         staging = self._staging
         if staging is None:
             raise WrongRevision("no snapshot is begun")
@@ -195,10 +171,10 @@ class SqliteReplica:
             due = staging.execute("SELECT chunks FROM standing").fetchall()[0][0]
             if due != index:
                 raise WrongRevision(f"chunk {index} is not due, {due} is")
-            _take(staging, changes)
+            take(staging, changes)
             hashes = [(content_hash(change),) for change in changes]
             staging.executemany("INSERT INTO staged_hash (content_hash) VALUES (?)", hashes)
-            staging.execute("UPDATE standing SET chunks = chunks + 1")
+            staging.execute("UPDATE standing SET chunks = chunks + ?", (span,))
 
     def finish_snapshot(self) -> None:
         """Check count and root hash, then replace the current content in one step.
@@ -215,6 +191,9 @@ class SqliteReplica:
             except SnapshotRefused:
                 self._drop_staging()
                 raise
+            with staging:
+                take(staging, self._expelled)
+            self._expelled.clear()
             sql = "SELECT lease_until, mark, renewed FROM standing"
             lease = self._file.execute(sql).fetchall()[0]
             staging.execute("UPDATE standing SET lease_until = ?, mark = ?, renewed = ?", lease)
@@ -235,23 +214,25 @@ class SqliteReplica:
             self._file.execute(
                 "UPDATE standing SET lease_until = ?, renewed = ?2,"
                 " mark = max(ifnull(mark, ?2), ?2)",
-                (_micros(until), _micros(mark)),
+                (micros_of(until), micros_of(mark)),
             )
 
     def raise_mark(self, mark: datetime) -> None:
         """Note that time has passed."""
         with _translated():
             self._file.execute(
-                "UPDATE standing SET mark = max(ifnull(mark, ?1), ?1)", (_micros(mark),)
+                "UPDATE standing SET mark = max(ifnull(mark, ?1), ?1)", (micros_of(mark),)
             )
 
     def load(self) -> Holding:
         """Return everything held; a file found corrupt is dropped and holds nothing."""
         try:
-            return self._loaded()
-        except (TemplateRefused, ValueError):
+            return holding(self._file, self._opener)
+        except (TemplateRefused, ValueError, *_CORRUPT):
             self._drop_file()
             return self.load()
+        except apsw.Error as problem:
+            raise ReplicaFailed(str(problem)) from problem
 
     def close(self) -> None:
         """Let go of the files."""
@@ -260,23 +241,16 @@ class SqliteReplica:
             self._staging = None
         self._file.close()
 
-    def _loaded(self) -> Holding:
-        epoch, rev = self._read("SELECT epoch, applied_rev FROM standing")[0]
-        templates = self._read(
-            "SELECT rider_ref, version, model_id, transform_id, vector, expires, content_hash,"
-            " tier FROM template ORDER BY id"
-        )
-        keys = self._read("SELECT key_id, public_key FROM issuer_key ORDER BY id")
-        denials = self._read("SELECT rider_ref, reason, since, until FROM denial ORDER BY id")
-        settings = self._read("SELECT name, body FROM setting ORDER BY id")
-        return Holding(
-            UUID(bytes=epoch) if epoch else None,
-            rev,
-            tuple(_template(row) for row in templates),
-            tuple(IssuerKey(key_id, public) for key_id, public in keys),
-            tuple(_denial(row) for row in denials),
-            tuple(Setting(SettingName(name), body) for name, body in settings),
-        )
+    def _unreadable(self) -> ReplicaFailed:
+        """Throw the file away: not even the keys of its items can be read."""
+        self._drop_file()
+        return ReplicaFailed("the file is damaged beyond repair")
+
+    def _expect(self, epoch: UUID, rev: int) -> None:
+        """Refuse what does not belong to this very revision."""
+        row = self._file.execute("SELECT epoch, applied_rev FROM standing").fetchall()[0]
+        if (epoch.bytes, rev) != row:
+            raise WrongRevision(f"at {row[1]}, this is for {rev}")
 
     def _read(self, sql: str) -> list[tuple[Any, ...]]:
         try:
@@ -350,45 +324,12 @@ def _lay_out(connection: apsw.Connection) -> None:
     found = connection.execute("PRAGMA user_version").fetchall()[0][0]
     if found == 0:
         with connection:
-            connection.execute(_SCHEMA)
+            connection.execute(SCHEMA)
             connection.execute(
                 "INSERT INTO standing VALUES (1, NULL, 0, NULL, NULL, NULL, 0, 0, x'')"
             )
-    elif found != _FORMAT or connection.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
+    elif found != FORMAT or connection.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
         raise apsw.CorruptError(f"format {found}, or damaged pages")
-
-
-def _take(connection: apsw.Connection, changes: Sequence[Change]) -> None:
-    for change in changes:
-        match change:
-            case PutTemplate(template):
-                packed = pack(template.vector)
-                row = (
-                    template.rider_ref.bytes,
-                    template.version,
-                    template.model_id,
-                    template.transform_id,
-                    packed,
-                    _micros(template.expires),
-                    template_hash(template, packed),
-                    template.tier,
-                )
-                connection.execute(_PUT_TEMPLATE, row)
-            case DropTemplate(rider_ref):
-                connection.execute("DELETE FROM template WHERE rider_ref = ?", (rider_ref.bytes,))
-            case PutKey(key):
-                connection.execute(_PUT_KEY, (key.key_id, key.public_key))
-            case DropKey(key_id):
-                connection.execute("DELETE FROM issuer_key WHERE key_id = ?", (key_id,))
-            case PutDenial(denial):
-                times = (_micros(denial.since), _micros(denial.until))
-                connection.execute(_PUT_DENIAL, (denial.rider_ref.bytes, denial.reason, *times))
-            case DropDenial(rider_ref):
-                connection.execute("DELETE FROM denial WHERE rider_ref = ?", (rider_ref.bytes,))
-            case PutSetting(setting):
-                connection.execute(_PUT_SETTING, (setting.name, setting.body))
-            case DropSetting(name):
-                connection.execute("DELETE FROM setting WHERE name = ?", (name,))
 
 
 def _verify(staging: apsw.Connection) -> None:
@@ -400,37 +341,6 @@ def _verify(staging: apsw.Connection) -> None:
     hashes = staging.execute("SELECT content_hash FROM staged_hash ORDER BY id")
     if root_hash(row[0] for row in hashes) != root:
         raise SnapshotRefused("the root hash does not fit")
-
-
-def _template(row: tuple[Any, ...]) -> Template:
-    rider_ref, version, model_id, transform_id, packed, expires, digest, tier = row
-    template = Template(
-        UUID(bytes=rider_ref),
-        version,
-        model_id,
-        transform_id,
-        unpack(packed),
-        _moment(expires),
-        tier,
-    )
-    if template_hash(template, packed) != digest:
-        raise TemplateRefused("the record is not what was stored")
-    return template
-
-
-def _denial(row: tuple[Any, ...]) -> Denial:
-    rider_ref, reason, since, until = row
-    return Denial(
-        UUID(bytes=rider_ref), DenialReason(reason), _UNIX + since * _MICRO, _moment(until)
-    )
-
-
-def _micros(moment: datetime | None) -> int | None:
-    return None if moment is None else (moment - _UNIX) // _MICRO
-
-
-def _moment(micros: int | None) -> datetime | None:
-    return None if micros is None else _UNIX + micros * _MICRO
 
 
 @contextlib.contextmanager

@@ -1,4 +1,11 @@
-"""One change of a view as protobuf and back, checked when it comes back."""
+"""Changes of a view as protobuf and back, checked when they come back.
+
+A sealed template is opened here, so that everything behind it sees what it can compare; the record
+travels beside it for the disk.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from gateline.sync.v1 import gallery_service_pb2 as pb
 
@@ -9,6 +16,7 @@ from cloud_sync.content import (
     check,
     content_hash,
     pack,
+    template_hash,
     unpack,
 )
 from cloud_sync.gallery import (
@@ -24,11 +32,15 @@ from cloud_sync.gallery import (
     PutKey,
     PutSetting,
     PutTemplate,
+    Sealed,
     Setting,
     SettingName,
     Template,
 )
 from cloud_sync.messages import NackCode, Refusal
+from cloud_sync.opener import Opener
+from cloud_sync.seal import Label, NotOpened
+from cloud_sync.sealer import Sealer
 from cloud_sync.setting import read
 from cloud_sync.wire.primitive import WireBroken, time_of, uuid_of
 
@@ -42,17 +54,18 @@ _REASONS_BACK = {number: reason for reason, number in _REASONS.items()}
 _TIERS = (1, 2)
 
 
-def change_to_proto(change: Change, digest: bytes) -> pb.Change:
+def change_to_proto(change: Change, digest: bytes, sealer: Sealer | None = None) -> pb.Change:
     """Return one change as protobuf.
 
     Args:
         change: Any change; its vector is not checked here, the receiver does.
         digest: Its content hash, 32 bytes.
+        sealer: Of the station and epoch; None sends templates in plain.
     """
     made = pb.Change(content_hash=digest)
     match change:
         case PutTemplate(template):
-            made.put_template.CopyFrom(_template_to_proto(template))
+            made.put_template.CopyFrom(_template_to_proto(template, sealer))
         case DropTemplate(rider_ref):
             made.drop_template.rider_ref = rider_ref.bytes
         case PutKey(key):
@@ -76,19 +89,39 @@ def change_to_proto(change: Change, digest: bytes) -> pb.Change:
     return made
 
 
-def change_from_proto(change: pb.Change, space: Space) -> Change | Refusal:
-    """Return one change, or why it may not be applied.
+def changes_from_proto(
+    changes: Sequence[pb.Change], space: Space, opener: Opener | None
+) -> list[Change | Refusal]:
+    """Return each change, or why it may not be applied.
 
     Args:
-        change: As received.
+        changes: As received.
         space: What the station's loaded model can compare.
+        opener: With it only sealed templates are taken, without it only plain ones.
     """
+    found = [_change(change, space, opener) for change in changes]
+    return found if opener is None else _turned_back(found, opener)
+
+
+def _turned_back(found: Iterable[Change | Refusal], opener: Opener) -> list[Change | Refusal]:
+    """Undo rotations, for all templates at once: one by one it takes four times as long."""
+    made = list(found)
+    puts = [(place, one) for place, one in enumerate(made) if isinstance(one, PutTemplate)]
+    plain = opener.plain([put.template for _, put in puts])
+    for (place, put), template in zip(puts, plain, strict=True):
+        made[place] = replace(put, template=template)
+    return made
+
+
+def _change(change: pb.Change, space: Space, opener: Opener | None) -> Change | Refusal:
     stated = bytes(change.content_hash)
     try:
-        known = _known(change, space)
+        if change.WhichOneof("change") == "put_template":
+            return _put_template(change.put_template, stated, space, opener)
+        known = _known(change)
     except _Refused as problem:
         return Refusal(stated, problem.code, str(problem))
-    except (WireBroken, TemplateRefused, SettingRefused) as problem:
+    except (WireBroken, TemplateRefused, SettingRefused, NotOpened) as problem:
         return Refusal(stated, NackCode.BAD_ITEM, str(problem))
     if content_hash(known) != stated:
         return Refusal(stated, NackCode.BAD_ITEM, "the content hash does not fit")
@@ -103,12 +136,10 @@ class _Refused(Exception):
         self.code = code
 
 
-def _known(change: pb.Change, space: Space) -> Change:
+def _known(change: pb.Change) -> Change:
     match change.WhichOneof("change"):
-        case "put_template":
-            known: Change = PutTemplate(_template(change.put_template, space))
         case "drop_template":
-            known = DropTemplate(uuid_of(change.drop_template.rider_ref))
+            known: Change = DropTemplate(uuid_of(change.drop_template.rider_ref))
         case "put_key":
             key = change.put_key
             known = PutKey(IssuerKey(_key_id(key.key_id), _public_key(key.public_key)))
@@ -129,30 +160,36 @@ def _known(change: pb.Change, space: Space) -> Change:
     return known
 
 
-def _template_to_proto(template: Template) -> pb.PutTemplate:
+def _template_to_proto(template: Template, sealer: Sealer | None) -> pb.PutTemplate:
+    packed = pack(template.vector)
     return pb.PutTemplate(
         rider_ref=template.rider_ref.bytes,
         version=template.version,
         model_id=template.model_id,
         transform_id=template.transform_id,
-        vector=pack(template.vector),
+        vector=packed if sealer is None else sealer.seal(template, packed),
+        key_id="" if sealer is None else sealer.key_id,
         expire_time=template.expires,
         tier=0 if template.tier == 1 else template.tier,
     )
 
 
-def _template(put: pb.PutTemplate, space: Space) -> Template:
-    if put.key_id:
-        raise _Refused(NackCode.UNSUPPORTED, "an encrypted template")
+def _put_template(
+    put: pb.PutTemplate, stated: bytes, space: Space, opener: Opener | None
+) -> PutTemplate | Refusal:
     tier = put.tier or 1
     if tier not in _TIERS:
         raise _Refused(NackCode.UNSUPPORTED, f"a template of tier {tier}")
-    if (put.model_id, put.transform_id) != (space.model_id, space.transform_id):
+    knows = put.transform_id == space.transform_id or (
+        opener is not None and opener.knows(put.transform_id)
+    )
+    if put.model_id != space.model_id or not knows:
         detail = f"a template of {put.model_id} / {put.transform_id}"
         raise _Refused(NackCode.WRONG_SPACE, detail)
-    vector = unpack(put.vector)
+    packed = _opened(put, opener)
+    vector = unpack(packed)
     check(vector, dimension=space.dimension)
-    return Template(
+    template = Template(
         rider_ref=uuid_of(put.rider_ref),
         version=put.version,
         model_id=put.model_id,
@@ -161,6 +198,22 @@ def _template(put: pb.PutTemplate, space: Space) -> Template:
         expires=time_of(put.expire_time) if put.HasField("expire_time") else None,
         tier=tier,
     )
+    if template_hash(template, packed) != stated:
+        return Refusal(stated, NackCode.BAD_ITEM, "the content hash does not fit")
+    if not put.key_id:
+        return PutTemplate(template)
+    return PutTemplate(template, Sealed(put.key_id, put.transform_id, put.vector, stated))
+
+
+def _opened(put: pb.PutTemplate, opener: Opener | None) -> bytes:
+    if opener is None:
+        if put.key_id:
+            raise _Refused(NackCode.UNSUPPORTED, "an encrypted template")
+        return put.vector
+    if put.key_id != opener.key_id:
+        raise _Refused(NackCode.UNSUPPORTED, "a template that is not under the granted key")
+    label = Label(uuid_of(put.rider_ref), put.version, put.model_id, put.transform_id)
+    return opener.packed(put.vector, label)
 
 
 def _denial(put: pb.PutDenial) -> Denial:

@@ -1,7 +1,7 @@
 """What every replica promises, asked of all of them."""
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -10,6 +10,8 @@ import pytest
 
 from cloud_sync.adapters.memory import MemoryReplica
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
+from cloud_sync.content import Space, content_hash, key_of, pack
+from cloud_sync.digest import bucket_of, differing, summed
 from cloud_sync.gallery import (
     Change,
     Delta,
@@ -21,11 +23,17 @@ from cloud_sync.gallery import (
     IssuerKey,
     PutKey,
     PutTemplate,
+    Sealed,
     SettingName,
     Template,
 )
+from cloud_sync.grant import KeyGrant
+from cloud_sync.messages import Repair
+from cloud_sync.opener import Opener
 from cloud_sync.replica import Holding, Replica, SnapshotRefused, Standing, WrongRevision
-from tests.templates import EPOCH, deny, put, rider, setting, snapshot, template
+from cloud_sync.rotation import RotationSeed
+from cloud_sync.seal import Label, StationCipher, seal_vector
+from tests.templates import EPOCH, SPACE, deny, put, rider, setting, snapshot, template
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -50,6 +58,31 @@ def same(left: Template, right: Template) -> bool:
             right.tier,
         )
     ) and np.array_equal(left.vector, right.vector)
+
+
+def _opener() -> Opener:
+    """Return the keys of a station's epoch, with the operator's rotation."""
+    seed = RotationSeed("00c0ffee", b"s" * 32)
+    until = datetime(2026, 5, 5, tzinfo=UTC)
+    grant = KeyGrant("bell-tower", EPOCH, "0badcafe", b"d" * 32, b"g" * 32, (seed,), until)
+    return Opener(grant, dimension=SPACE.dimension)
+
+
+OPENER = _opener()
+
+
+def sealed(*names: str) -> tuple[PutTemplate, ...]:
+    """Return people's templates as they arrive at a node: opened, with the record beside them."""
+    cipher = StationCipher(b"d" * 32, station_id="bell-tower", epoch=EPOCH)
+    made = []
+    for number, name in enumerate(names):
+        turned = template(name, space=Space("model-a", "rot-00c0ffee", SPACE.dimension))
+        label = Label(turned.rider_ref, turned.version, turned.model_id, turned.transform_id)
+        body = seal_vector(cipher, pack(turned.vector), label, nonce=number.to_bytes(12, "big"))
+        digest = content_hash(PutTemplate(turned))
+        (plain,) = OPENER.plain([turned])
+        made.append(PutTemplate(plain, Sealed(OPENER.key_id, turned.transform_id, body, digest)))
+    return tuple(made)
 
 
 def riders(holding: Holding) -> set[UUID]:
@@ -289,6 +322,142 @@ class TestReplica:
         assert noon == replica.standing().lease.renewed
 
 
+class TestExpulsion:
+    """What comes ahead of its revision."""
+
+    DROP = DropTemplate(rider("Ana"))
+
+    def test_is_in_force_at_the_same_revision(self, replica: Replica) -> None:
+        """Whoever is expelled is gone, denied is denied, and the log goes on from where it was."""
+        _fill(replica, "Ana", "Ben")
+
+        replica.expel((self.DROP, deny("Ben")))
+
+        assert {rider("Ben")} == riders(replica.load())
+        assert (deny("Ben").denial,) == replica.load().denials
+        assert replica.standing().applied_rev == 7
+        replica.apply(Delta(EPOCH, 7, 9, (put("Cleo"),)))
+
+    def test_outlives_the_snapshot_it_came_into(self, replica: Replica) -> None:
+        """A rider expelled while a snapshot arrives is in neither content, before or after."""
+        _fill(replica, "Ana")
+        new = [put("Ana"), put("Ben"), put("Cleo")]
+        replica.begin_snapshot(snapshot(*new, rev=30, chunks=3))
+        replica.stage(0, new[:1])
+        replica.expel((self.DROP,))
+        before = riders(replica.load())
+        replica.stage(1, new[1:], span=2)
+        replica.finish_snapshot()
+
+        assert before == set()
+        assert {rider("Ben"), rider("Cleo")} == riders(replica.load())
+
+    def test_does_not_reach_another_snapshot(self, replica: Replica) -> None:
+        """A rider who came back and is in the next snapshot stays."""
+        _fill(replica, "Ben")
+        replica.begin_snapshot(snapshot(put("Ana"), put("Ben"), rev=30, chunks=2))
+        replica.expel((self.DROP,))
+
+        replica.begin_snapshot(snapshot(put("Ana", version=2), rev=33))
+        replica.stage(0, [put("Ana", version=2)])
+        replica.finish_snapshot()
+
+        assert {rider("Ana")} == riders(replica.load())
+
+
+class TestDigest:
+    """Comparing with the view, and mending."""
+
+    KEY = bytes(range(32))
+    CROWD = tuple(put(f"rider {number}") for number in range(40))
+
+    def filled(self, replica: Replica) -> bytes:
+        """Hold a crowd and some small things; return the digest of exactly that."""
+        _fill(replica)
+        small: tuple[Change, ...] = (deny("Dan"), setting(), PutKey(IssuerKey(1, bytes(32))))
+        replica.apply(Delta(EPOCH, 7, 50, (*self.CROWD, *small)))
+        items = ((key_of(one), content_hash(one)) for one in (*self.CROWD, *small))
+        return summed(items, self.KEY)
+
+    def test_sums_up_what_is_held(self, replica: Replica) -> None:
+        """The digest is that of the items as the cloud hashes them, however they came."""
+        assert self.filled(replica) == replica.digest(self.KEY)
+
+    def test_shows_what_is_missing_or_too_much(self, replica: Replica) -> None:
+        """A lost rider and a rider who should be gone both show, in their own buckets."""
+        good = self.filled(replica)
+        lost = self.CROWD[0].template.rider_ref
+        replica.expel((DropTemplate(lost),))  # stands for a damaged disk: no revision moves
+
+        found = differing(good, replica.digest(self.KEY))
+
+        assert found == (lost.bytes[0],)
+
+    def test_mends_the_buckets_and_nothing_else(self, replica: Replica) -> None:
+        """After a repair the digests agree; what it changed is told, drops first."""
+        good = self.filled(replica)
+        lost, extra = self.CROWD[0], put("Mallory")
+        replica.expel((DropTemplate(lost.template.rider_ref), extra))
+        buckets = differing(good, replica.digest(self.KEY))
+        view = [one for one in self.CROWD if bucket_of(key_of(one)) in buckets]
+
+        hashes = tuple(map(content_hash, view))
+        made = replica.mend(Repair(1, EPOCH, 50, buckets, tuple(view), hashes))
+
+        assert good == replica.digest(self.KEY)
+        assert DropTemplate(rider("Mallory")) == made[0]
+        assert lost in made
+        assert len(made) < 10
+
+    @pytest.mark.parametrize(("epoch", "rev"), [(EPOCH, 49), (EPOCH, 51), (UUID(int=9), 50)])
+    def test_does_not_mend_at_another_revision(
+        self, replica: Replica, epoch: UUID, rev: int
+    ) -> None:
+        """A repair of another revision or history changes nothing."""
+        good = self.filled(replica)
+
+        with pytest.raises(WrongRevision):
+            replica.mend(Repair(1, epoch, rev, tuple(range(256)), (), ()))
+
+        assert good == replica.digest(self.KEY)
+
+
+class TestSealed:
+    """Records that only a granted key opens."""
+
+    def test_are_read_with_the_key_alone(self, replica: Replica) -> None:
+        """Without the keys the gallery holds nobody, and the ride codes' keys are still there."""
+        key = IssuerKey(1, bytes(32))
+        ana, ben = sealed("Ana", "Ben")
+        changes: tuple[Change, ...] = (ana, ben, PutKey(key), deny("Dan"))
+        replica.begin_snapshot(snapshot(*changes, rev=30))
+        replica.stage(0, changes)
+        replica.finish_snapshot()
+
+        locked = replica.load()
+        replica.use(OPENER)
+        open_ = replica.load()
+        replica.use(None)
+
+        assert (locked.templates, locked.keys) == ((), (key,))
+        assert locked.denials == open_.denials == (deny("Dan").denial,)
+        assert np.allclose(ana.template.vector, open_.templates[0].vector, atol=1e-6)
+        assert {rider("Ana"), rider("Ben")} == riders(open_)
+        assert replica.load().templates == ()
+        assert replica.standing().template_count == 2
+
+    def test_are_summed_up_as_the_cloud_hashes_them(self, replica: Replica) -> None:
+        """The digest of sealed records is that of their content."""
+        changes = sealed("Ana", "Ben")
+        replica.begin_snapshot(snapshot(*changes, rev=30))
+        replica.stage(0, changes)
+        replica.finish_snapshot()
+        replica.use(OPENER)
+
+        items = ((key_of(one), content_hash(one)) for one in changes)
+        assert summed(items, b"k" * 32) == replica.digest(b"k" * 32)
+
+
 @pytest.fixture
 def reopen(tmp_path: Path) -> Iterator[Callable[[], SqliteReplica]]:
     """Give a function that opens the one file anew; what was open is left as after a crash."""
@@ -306,6 +475,56 @@ def reopen(tmp_path: Path) -> Iterator[Callable[[], SqliteReplica]]:
 
 class TestSqliteReplica:
     """What the file adds to the promises."""
+
+    def test_keeps_no_plain_template_of_a_sealed_one(self, tmp_path: Path) -> None:
+        """On the disk is the record as it came: neither the vector nor what it is turned from."""
+        replica = SqliteReplica(tmp_path / "gallery.db")
+        replica.use(OPENER)
+        (ana,) = sealed("Ana")
+        _fill(replica, "Ben")
+        replica.apply(Delta(EPOCH, 7, 8, (ana,)))
+        replica.begin_snapshot(snapshot(ana, rev=30, chunks=2))
+        replica.stage(0, [ana])
+        content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        replica.close()
+
+        assert template("Ben").vector.astype("<f2").tobytes() in content  # control: a plain one is
+        assert template("Ana").vector.astype("<f2").tobytes() not in content
+        assert ana.template.vector.astype("<f4").tobytes() not in content
+        assert ana.sealed is not None
+        assert ana.sealed.body in content
+
+    @pytest.mark.parametrize("kind", ["sealed", "plain", "key"])
+    def test_a_flipped_byte_is_found_and_mended(self, tmp_path: Path, kind: str) -> None:
+        """A changed bit shows in the digest, not in the file's own checks, and is mended."""
+        replica = SqliteReplica(tmp_path / "gallery.db")
+        replica.use(OPENER)
+        put_key = PutKey(IssuerKey(1, bytes(range(32))))
+        held: tuple[Change, ...] = (*sealed("Ana"), put("Ben"), put_key)
+        replica.begin_snapshot(snapshot(*held, rev=30))
+        replica.stage(0, held)
+        replica.finish_snapshot()
+        good = replica.digest(b"k" * 32)
+        table, column, name = {
+            "sealed": ("template", "vector", rider("Ana")),
+            "plain": ("template", "vector", rider("Ben")),
+            "key": ("issuer_key", "public_key", None),
+        }[kind]
+        where = f"WHERE rider_ref = x'{name.hex}'" if name else ""
+        rows = replica._file.execute(f"SELECT {column} FROM {table} {where}").fetchall()
+        raw = rows[0][0]
+        assert isinstance(raw, bytes)
+        bent = bytes((raw[0] ^ 1, *raw[1:]))
+        replica._file.execute(f"UPDATE {table} SET {column} = ? {where}", (bent,))
+
+        found = differing(good, replica.digest(b"k" * 32))
+        view = tuple(one for one in held if bucket_of(key_of(one)) in found)
+        replica.mend(Repair(1, EPOCH, 30, found, view, tuple(map(content_hash, view))))
+
+        assert len(found) == 1
+        assert good == replica.digest(b"k" * 32)
+        assert len(replica.load().templates) == 2
+        replica.close()
 
     def test_survives_a_restart(self, reopen: Callable[[], SqliteReplica], noon: datetime) -> None:
         """Content, revision, lease and a half-staged snapshot are there after a restart."""

@@ -10,7 +10,14 @@ import sqlalchemy as sa
 
 from cloud_sync.adapters.memory_view import MemoryViewLog
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
-from cloud_sync.content import SettingRefused, Space, TemplateRefused, content_hash, root_hash
+from cloud_sync.content import (
+    SettingRefused,
+    Space,
+    TemplateRefused,
+    content_hash,
+    key_of,
+    root_hash,
+)
 from cloud_sync.gallery import (
     SETTING_BYTES_MAX,
     Change,
@@ -185,6 +192,40 @@ class TestViewLog:
 
         kinds = [PutDenial, DropTemplate, DropKey, PutSetting, PutTemplate]
         assert [type(change) for change in page.changes] == kinds
+
+    def test_finds_what_shuts_somebody_out(self, log: ViewLog) -> None:
+        """Drops of riders and keys, and denials, are found past any number of templates."""
+        log.publish([BELL], [put("Ana"), deny("Zoe")])
+        log.publish([BELL], [put(f"rider {number}") for number in range(9)])
+        log.publish([BELL], [DropTemplate(rider("Ana")), DropKey(4), deny("Dan"), setting()])
+        log.publish([BELL], [DropDenial(rider("Zoe")), DropSetting(SettingName.MODE)])
+
+        page = log.urgent(BELL, epoch_of(log), 1)
+
+        assert set(page.changes) == {DropTemplate(rider("Ana")), DropKey(4), deny("Dan")}
+        assert page.hashes == tuple(map(content_hash, page.changes))
+        assert (page.from_rev, page.to_rev) == (1, rev_of(log))
+
+    def test_looks_only_behind_a_revision(self, log: ViewLog) -> None:
+        """What an edge has already is not found again, and another history is refused."""
+        log.publish([BELL], [put("Ana")])
+        log.publish([BELL], [DropTemplate(rider("Ana"))])
+
+        assert log.urgent(BELL, epoch_of(log), 2).changes == ()
+        with pytest.raises(HistoryGone):
+            log.urgent(BELL, uuid4(), 0)
+
+    def test_names_everything_it_holds(self, log: ViewLog) -> None:
+        """The roll has each item's key and content hash, and the revision they are of."""
+        log.publish([BELL], [put("Ana"), put("Ben"), deny("Dan"), setting()])
+        log.publish([BELL], [DropTemplate(rider("Ana"))])
+        held = (put("Ben"), deny("Dan"), setting())
+
+        epoch = epoch_of(log)
+        roll = log.hashes(BELL)
+
+        assert set(roll.items) == {(key_of(one), content_hash(one)) for one in held}
+        assert (roll.epoch, roll.rev) == (epoch, rev_of(log))
 
     def test_the_last_of_one_publication_counts(self, log: ViewLog) -> None:
         """Several changes about one rider in one publication are one line."""

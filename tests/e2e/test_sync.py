@@ -1,9 +1,11 @@
 """Both ends of the wire for real: gRPC over loopback, PostgreSQL, SQLite, threads and processes."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import queue
 import random
 import signal
 import subprocess
@@ -16,9 +18,13 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import apsw
+import grpc
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from gateline.sync.v1 import gallery_service_pb2 as pb
+from gateline.sync.v1 import gallery_service_pb2_grpc
 
 from cloud_sync.adapters.grpc_client import (
     FollowerConfig,
@@ -30,24 +36,31 @@ from cloud_sync.adapters.grpc_client import (
 )
 from cloud_sync.adapters.grpc_server import ServerConfig, Stores, serve
 from cloud_sync.adapters.item_row import label_of
+from cloud_sync.adapters.memory_keys import MemoryVault
+from cloud_sync.adapters.outgoing import Sealing
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
 from cloud_sync.adapters.postgres_taps import PostgresTapLog
 from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.tmpfs_vault import TmpfsVault
 from cloud_sync.adapters.wakes import Wakes, conninfo, listen
 from cloud_sync.backoff import Backoff
 from cloud_sync.content import Space, content_hash
 from cloud_sync.gallery import (
     Change,
     Delta,
+    Denial,
+    DenialReason,
     DropTemplate,
     IssuerKey,
+    PutDenial,
     PutKey,
     PutTemplate,
     Template,
 )
 from cloud_sync.generate import templates
 from cloud_sync.lease import Anchor, Lease
+from cloud_sync.messages import Hello
 from cloud_sync.outbox import Outbox
 from cloud_sync.replica import Holding, Replica
 from cloud_sync.safe import VIEW_ITEM, template_label
@@ -55,7 +68,9 @@ from cloud_sync.serve_view import ServeConfig
 from cloud_sync.signing import NodeKey
 from cloud_sync.tap_log import Batch, Receipt
 from cloud_sync.uplink import LinkDown, LinkRefused, Outcome, Position, step
+from cloud_sync.vault import Vault
 from cloud_sync.view import EdgeNode
+from cloud_sync.wire import request_to_proto
 from fare.adapters import database
 from tests.keys import SAFE
 from tests.proxy import Proxy
@@ -68,6 +83,7 @@ KEY = NodeKey(bytes(range(32)))
 QUICK = Backoff(base_s=0.05, cap_s=0.2)
 PEOPLE = templates(40, seed=9, model_id="model-a")
 PATIENCE_S = 20.0
+SEALING = Sealing(lambda: SAFE.ring)
 
 
 class Clock:
@@ -85,8 +101,9 @@ class Clock:
 class Cloud:
     """A cloud in a thread, on a port that it comes back to."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, sealing: Sealing | None = SEALING) -> None:
         """Migrate and admit one edge; not serving yet."""
+        self.sealing = sealing
         database.migrate(engine, "cloud_sync", VERSIONS)
         self.engine = engine
         self.views = PostgresViewLog(engine, SAFE)
@@ -121,7 +138,7 @@ class Cloud:
         wakes = Wakes()
         chore = asyncio.create_task(listen(wakes, conninfo(self.engine)))
         await serve(
-            Stores(self.views, self.taps),
+            Stores(self.views, self.taps, sealing=self.sealing),
             ServerConfig(f"127.0.0.1:{self.port}", ServeConfig(bookmark_s=0.2), grace_s=0.2),
             wakes=wakes,
             clock=Clock(),
@@ -136,9 +153,15 @@ class Station:
     """An edge that follows in a thread, and what its gates would search."""
 
     def __init__(
-        self, replica: Replica, port: int, *, edge_id: str = "edge-1", station_id: str = STATION
+        self,
+        replica: Replica,
+        port: int,
+        *,
+        edge_id: str = "edge-1",
+        station_id: str = STATION,
+        vault: Vault | None = None,
     ) -> None:
-        """Start following."""
+        """Start following a cloud that seals and signs; nothing is taken in plain."""
         self.replica = replica
         self.index: dict[UUID, int] = {}
         self.keys: set[int] = set()
@@ -147,7 +170,16 @@ class Station:
         self.crash_on_delta = False
         self.died = False
         self._stop = threading.Event()
-        config = FollowerConfig(f"127.0.0.1:{port}", edge_id, station_id, SPACE, backoff=QUICK)
+        config = FollowerConfig(
+            f"127.0.0.1:{port}",
+            edge_id,
+            station_id,
+            SPACE,
+            backoff=QUICK,
+            vault=vault or beside(replica),
+            takes_plain=False,
+            cloud_key=SAFE.ring.cloud_key.public_key,
+        )
         self._follower = GalleryFollower(
             replica,
             self._changed,
@@ -172,6 +204,14 @@ class Station:
     def lacks(self, person: Template) -> bool:
         """Return whether no gate would know this person."""
         return person.rider_ref not in self.index
+
+    def is_loaded(self) -> bool:
+        """Return whether the gates were told what the disk holds."""
+        return bool(self.calls)
+
+    def deltas(self) -> list[Delta]:
+        """Return the deltas and repairs that the gates were told of."""
+        return [call for call in self.calls if isinstance(call, Delta)]
 
     def _run(self) -> None:
         try:
@@ -202,6 +242,12 @@ class Station:
     def _leased(self, lease: Lease, anchor: Anchor | None) -> None:
         del anchor
         self.lease = lease
+
+
+def beside(replica: Replica) -> Vault:
+    """Return a vault that outlives a process as the replica's file does."""
+    assert isinstance(replica, SqliteReplica)
+    return TmpfsVault(replica._path.parent / "vault", is_any_disk=True)
 
 
 class Crashed(Exception):
@@ -488,6 +534,163 @@ class TestGallery:
 
         print(f"noticed after {seconds:.1f} s")
         assert seconds < 20
+
+    def test_a_withdrawal_overtakes_on_a_slow_line(
+        self, cloud: Cloud, proxy: Proxy, stations: list[Station], tmp_path: Path
+    ) -> None:
+        """At 64 kbit/s a face is gone within 10 s, with 41 s of templates waiting before it."""
+        station = Station(SqliteReplica(tmp_path / "g.db"), proxy.port)
+        stations.append(station)
+        cloud.views.publish([STATION], put(0))
+        until(lambda: station.has(PEOPLE[0]))
+        until(lambda: station.lease.until is not None)
+        proxy.slow_down(8_000)
+        crowd = templates(300, seed=6, model_id="model-a")
+
+        cloud.views.publish([STATION], [PutTemplate(one) for one in crowd])
+        until(lambda: len(station.index) > 1)
+        cloud.views.publish([STATION], [DropTemplate(PEOPLE[0].rider_ref)])
+        seconds = until(lambda: station.lacks(PEOPLE[0]))
+
+        print(f"gone after {seconds:.1f} s, {len(station.index)} of 300 templates were there")
+        assert seconds < 10
+        assert len(station.index) < 200  # the log has not got there: it was overtaken
+        assert proxy.connections == 1
+
+    def test_nothing_plain_is_on_the_disk(
+        self, cloud: Cloud, stations: list[Station], tmp_path: Path
+    ) -> None:
+        """What a node holds it can compare; its disk holds neither of the vectors."""
+        station = Station(SqliteReplica(tmp_path / "g.db"), cloud.port)
+        stations.append(station)
+        cloud.views.publish([STATION], put(0))
+        until(lambda: station.has(PEOPLE[0]))
+        cloud.views.publish([STATION], put(1))
+        until(lambda: station.has(PEOPLE[1]))
+
+        (held,) = [call for call in station.calls if isinstance(call, Delta)][-1].changes
+        content = b"".join(path.read_bytes() for path in tmp_path.glob("g.db*"))
+
+        assert isinstance(held, PutTemplate)
+        assert held.template.vector @ PEOPLE[1].vector > 0.999
+        assert held.sealed is not None
+        assert held.sealed.body in content  # control: this is where it would be
+        assert PEOPLE[1].vector.astype("<f2").tobytes() not in content
+        assert PEOPLE[1].vector.tobytes() not in content
+
+    def test_keys_outlive_the_process_and_not_the_vault(self, cloud: Cloud, tmp_path: Path) -> None:
+        """Restarted without the cloud a node reads its gallery with the keys of its vault.
+
+        With the vault gone, as after a power cut, it holds nobody, and ride codes still open.
+        """
+        vault = MemoryVault()
+        cloud.views.publish([STATION], [*put(0, 1), PutKey(IssuerKey(3, bytes(32)))])
+        first = Station(SqliteReplica(tmp_path / "g.db"), cloud.port, vault=vault)
+        until(lambda: first.lease.until is not None)
+        first.stop()
+        found = {}
+        for name, kept in (("kept", vault), ("gone", MemoryVault())):
+            station = Station(SqliteReplica(tmp_path / "g.db"), free_port(), vault=kept)
+            until(partial(Station.is_loaded, station))
+            found[name] = (len(station.index), station.keys)
+            station.stop()
+
+        assert found == {"kept": (2, {3}), "gone": (0, {3})}
+
+    def test_a_power_cut_costs_the_keys_until_the_cloud_is_there(
+        self, cloud: Cloud, stations: list[Station], tmp_path: Path
+    ) -> None:
+        """A node whose vault is empty reads its own disk again once the cloud grants keys anew."""
+        cloud.views.publish([STATION], put(0, 1))
+        first = Station(SqliteReplica(tmp_path / "g.db"), cloud.port)
+        until(lambda: first.lease.until is not None)
+        first.stop()
+
+        again = Station(SqliteReplica(tmp_path / "g.db"), cloud.port, vault=MemoryVault())
+        stations.append(again)
+        until(lambda: len(again.index) == 2)
+
+        sizes = [len(call.templates) for call in again.calls if isinstance(call, Holding)]
+        assert sizes == [0, 2]  # from the disk: no snapshot came
+
+    def test_a_changed_byte_on_the_disk_is_mended(
+        self,
+        cloud: Cloud,
+        stations: list[Station],
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """A ride-code key that changed on the disk is the cloud's again after a start, alarmed."""
+        key = IssuerKey(3, bytes(range(32)))
+        cloud.views.publish([STATION], [*put(0, 1), PutKey(key)])
+        first = Station(SqliteReplica(tmp_path / "g.db"), cloud.port)
+        until(lambda: first.lease.until is not None)
+        until(lambda: caught_up(cloud, first))
+        first.stop()
+        with contextlib.closing(apsw.Connection(str(tmp_path / "g.db"))) as file:
+            file.execute("UPDATE issuer_key SET public_key = ?", (bytes(32),))
+
+        with caplog.at_level(logging.ERROR):
+            again = Station(SqliteReplica(tmp_path / "g.db"), cloud.port)
+            stations.append(again)
+            until(lambda: any(PutKey(key) in one.changes for one in again.deltas()))
+
+        started = again.calls[0]
+        assert isinstance(started, Holding)
+        assert started.keys == (IssuerKey(3, bytes(32)),)  # control: the file itself is whole
+        until(lambda: "view_diverged" in [one.getMessage() for one in caplog.records])
+        assert "replica_mended" in [one.getMessage() for one in caplog.records]
+
+
+class TestVersions:
+    """A node of version 1."""
+
+    def heard(self, port: int, hello: Hello) -> list[pb.FollowResponse]:
+        """Return what the cloud says to a hello until its first bookmark or its end."""
+        said: list[pb.FollowResponse] = []
+        with dial(f"127.0.0.1:{port}") as channel:
+            make = gallery_service_pb2_grpc.GalleryServiceStub
+            stub = make(channel)  # type: ignore[no-untyped-call]  # generated
+            waiting: queue.SimpleQueue[pb.FollowRequest | None] = queue.SimpleQueue()
+            waiting.put(request_to_proto(hello))
+            call = stub.Follow(iter(waiting.get, None))
+            with contextlib.suppress(grpc.RpcError):
+                for response in call:
+                    said.append(response)
+                    if response.WhichOneof("event") == "bookmark":
+                        break
+            waiting.put(None)
+            call.cancel()
+        return said
+
+    def hello(self) -> Hello:
+        """Return what a version-1 node says that holds nothing."""
+        now = datetime.now(UTC)
+        return Hello("edge-1", STATION, None, 0, "model-a", "plain", 0, now, proto_max=1)
+
+    def test_is_told_to_upgrade_where_templates_are_sealed(self, cloud: Cloud) -> None:
+        """It gets a word to its operator and nothing else."""
+        cloud.views.publish([STATION], put(0))
+
+        (plan,) = self.heard(cloud.port, self.hello())
+
+        assert plan.plan.mode == pb.Plan.MODE_UPGRADE_REQUIRED
+
+    def test_is_served_what_it_knows_where_they_are_not(self, engine: sa.Engine) -> None:
+        """With the operator's leave it gets its templates and keys as version 1 had them."""
+        cloud = Cloud(engine, sealing=None)
+        cloud.start()
+        denied = Denial(PEOPLE[5].rider_ref, DenialReason.DEBT, datetime.now(UTC))
+        cloud.views.publish([STATION], [*put(0, 1), PutDenial(denied)])
+        try:
+            plan, chunk, *_ = self.heard(cloud.port, self.hello())
+        finally:
+            cloud.stop()
+
+        assert (plan.plan.mode, plan.plan.protocol) == (pb.Plan.MODE_SNAPSHOT, 0)
+        kinds = [change.WhichOneof("change") for change in chunk.chunk.changes]
+        assert kinds == ["put_template"] * 2
+        assert (chunk.chunk.signature, chunk.chunk.span) == (b"", 0)
 
 
 class Deaf:

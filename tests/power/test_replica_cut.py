@@ -12,6 +12,7 @@ import pytest
 from cloud_sync.adapters.sqlite_replica import ReplicaConfig, SqliteReplica
 from cloud_sync.gallery import Change, Delta, DropTemplate, IssuerKey, PutKey
 from cloud_sync.lease import Lease
+from cloud_sync.messages import Repair
 from cloud_sync.replica import Replica
 from tests.power.power_cut import Cut, lay_out
 from tests.power.recorder import Recorder, RecordingDisk, recording
@@ -82,6 +83,11 @@ def follow(folder: Path, *, synchronous: Literal["FULL", "NORMAL"] = SHIPPED) ->
         replica.apply(
             Delta(EPOCH, 11, 12, (PutKey(IssuerKey(3, bytes(32))), deny("Ana"), setting()))
         )
+        run.note(replica)
+        replica.expel((DropTemplate(rider("late 0")),))
+        run.note(replica)
+        repair = Repair(1, EPOCH, 12, tuple(range(256)), (put("late 1"), deny("Ben")), ())
+        replica.mend(repair)
         run.note(replica)
         _swap(run, replica, [put("Ana"), put("Ben"), put("Cleo")], rev=40, epoch=OTHER)
         replica.renew_lease(NOON + timedelta(hours=30), NOON + timedelta(hours=6))

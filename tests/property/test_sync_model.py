@@ -25,8 +25,11 @@ from hypothesis.stateful import (
 from cloud_sync import follow, serve_view
 from cloud_sync.adapters.memory import MemoryReplica
 from cloud_sync.adapters.memory_view import MemoryViewLog
+from cloud_sync.adapters.mending import Digests, Mending
 from cloud_sync.adapters.shelf import Parcel, parcel
 from cloud_sync.content import content_hash
+from cloud_sync.credit import Credit
+from cloud_sync.digest import open_key
 from cloud_sync.follow import Follower
 from cloud_sync.gallery import DropTemplate, PutTemplate
 from cloud_sync.lease import Anchor, is_usable
@@ -70,6 +73,9 @@ class Sync(RuleBasedStateMachine):
         self.up: deque[FromEdge] = deque()
         self.down: deque[FromCloud] = deque()
         self.parcel: Parcel | None = None
+        self.mending = Mending(self.views, STATION, Digests())
+        self.alarms = 0
+        self.digest_due_s = 0.0
         self.cut_after: int | None = None
 
     # What a control takes away.
@@ -95,6 +101,11 @@ class Sync(RuleBasedStateMachine):
     def heard_of_time(self, effect: follow.NoteTime) -> follow.Effect:
         """Take a bookmark that renews nothing."""
         return effect
+
+    def is_expulsion(self, effect: serve_view.Effect) -> bool:
+        """Return whether this is kept from happening."""
+        del effect
+        return False
 
     # The people.
 
@@ -148,7 +159,13 @@ class Sync(RuleBasedStateMachine):
         """The edge dials and says hello."""
         standing = self.disk.standing()
         self.edge = Follower(
-            "edge-1", STATION, SPACE, standing.epoch, standing.applied_rev, heard_s=self.now_s
+            "edge-1",
+            STATION,
+            SPACE,
+            standing.epoch,
+            standing.applied_rev,
+            heard_s=self.now_s,
+            digest_due_s=self.digest_due_s,
         )
         self.edge_takes(follow.Connected(standing, self.wall()))
 
@@ -189,6 +206,7 @@ class Sync(RuleBasedStateMachine):
     @rule()
     def lose_connection(self) -> None:
         """Whatever is on its way is lost."""
+        self.digest_due_s = self.edge.digest_due_s if self.edge else self.digest_due_s
         self.edge = self.cloud = self.parcel = None
         self.up.clear()
         self.down.clear()
@@ -222,11 +240,20 @@ class Sync(RuleBasedStateMachine):
             if self.edge is not None:
                 self.deliver_down(6)
 
+    # What is tried in stories alone.
+
+    def damage(self, name: str) -> None:
+        """Another template of somebody stands on the disk, at the revision that it had."""
+        self.disk.damage(put(name, version=999))
+        self.load()
+
     # Both ends.
 
     def greet(self, hello: Hello) -> None:
         """Let the cloud plan."""
-        self.cloud = Serving(hello, ServeConfig())
+        # A window that one chunk fills at first: what is withdrawn has to overtake the rest.
+        self.cloud = Serving(hello, ServeConfig(), credit=Credit(allowance=1))
+        self.mending = Mending(self.views, STATION, Digests())
         head = self.views.head(STATION)
         verdict = plan(hello, self.views.edge(hello.edge_id), head)
         if isinstance(verdict, NeedsSnapshot):
@@ -249,16 +276,31 @@ class Sync(RuleBasedStateMachine):
         while events and self.cloud is not None:
             self.cloud, effects = serve_view.step(self.cloud, events.popleft(), self.now_s)
             for effect in effects:
-                events.extend(self.cloud_does(effect))
+                if not self.is_expulsion(effect):
+                    events.extend(self.cloud_does(effect))
 
-    def cloud_does(self, effect: serve_view.Effect) -> tuple[serve_view.Event, ...]:
+    def cloud_does(  # noqa: C901, PLR0911, PLR0912  # one arm an effect
+        self, effect: serve_view.Effect
+    ) -> tuple[serve_view.Event, ...]:
         """Perform an effect of the cloud."""
         match effect:
             case serve_view.Send(message):
                 self.down.append(message)
-            case serve_view.SendPart(nonce, index):
+            case serve_view.SendPart(nonce, index, span):
                 assert self.parcel is not None
-                self.down.append(self.parcel.chunk(nonce, index))
+                self.down.append(self.parcel.chunk(nonce, index, span))
+            case serve_view.ReadUrgent(epoch, base_rev, from_rev):
+                try:
+                    found = self.views.urgent(STATION, epoch, from_rev)
+                except HistoryGone:
+                    return (serve_view.Gone(),)
+                return (serve_view.UrgentRead(base_rev, found),)
+            case serve_view.Compare(digest):
+                return (self.mending.compared(digest, open_key(STATION, digest.epoch)),)
+            case serve_view.SendRepair():
+                self.down.append(self.mending.repair(effect))
+            case serve_view.NoteDivergence():
+                self.alarms += 1
             case serve_view.Read(epoch, from_rev, _):
                 try:
                     page = self.views.read(STATION, epoch, from_rev, 2)
@@ -309,12 +351,14 @@ class Sync(RuleBasedStateMachine):
                 self.anchor = Anchor(cloud_time, self.now_s)
             case follow.HangUp():
                 self.lose_connection()
+            case follow.TakeGrant():
+                pass  # nothing is sealed here
             case _:
                 answer = self.store(effect)
         self.maybe_cut()
         return answer
 
-    def store(self, effect: follow.Storing) -> follow.Event:
+    def store(self, effect: follow.Storing) -> follow.Event | None:  # noqa: PLR0911
         """Change the disk, and the index after it."""
         try:
             match effect:
@@ -326,8 +370,20 @@ class Sync(RuleBasedStateMachine):
                 case follow.BeginSnapshot(announced):
                     return follow.SnapshotBegun(self.disk.begin_snapshot(announced))
                 case follow.Stage(chunk):
-                    self.disk.stage(chunk.index, chunk.changes)
-                    return follow.Staged(chunk.nonce, chunk.index)
+                    self.disk.stage(chunk.index, chunk.changes, chunk.span)
+                    return follow.Staged(chunk.nonce, chunk.index, chunk.span)
+                case follow.Expel(nonce, changes):
+                    self.disk.expel(changes)
+                    self.maybe_cut()
+                    self.load()
+                    return follow.Expelled(nonce)
+                case follow.TakeDigest():
+                    return self.digest()
+                case follow.Mend(repair):
+                    self.disk.mend(repair)
+                    self.maybe_cut()
+                    self.load()
+                    return follow.Mended(repair.nonce)
                 case follow.FinishSnapshot(announced):
                     self.disk.finish_snapshot()
                     self.maybe_cut()
@@ -335,6 +391,13 @@ class Sync(RuleBasedStateMachine):
                     return follow.Replaced(announced.epoch, announced.rev)
         except (ReplicaFailed, SnapshotRefused, WrongRevision) as problem:
             return follow.Failed(0, str(problem))
+
+    def digest(self) -> follow.Event | None:
+        """Sum up the disk."""
+        standing = self.disk.standing()
+        assert standing.epoch is not None
+        buckets = self.disk.digest(open_key(STATION, standing.epoch))
+        return follow.DigestTaken(standing.epoch, standing.applied_rev, buckets)
 
     def maybe_cut(self) -> None:
         """Let the power go if it is due."""
@@ -355,6 +418,12 @@ class Sync(RuleBasedStateMachine):
     def true_time(self) -> datetime:
         """Return what the cloud's clock says."""
         return START + timedelta(seconds=self.now_s)
+
+    def head_rev(self) -> int:
+        """Return the newest revision of the view."""
+        head = self.views.head(STATION)
+        assert head is not None
+        return head.head_rev
 
     def held_by_cloud(self) -> dict[UUID, int]:
         """Return whom the cloud's view holds."""
@@ -434,6 +503,22 @@ class TrustingTheWall(Sync):
         return until is not None and self.wall() < until
 
 
+class WithoutDigests(Sync):
+    """The control: the two ends never compare what they hold."""
+
+    def digest(self) -> follow.Event | None:
+        """Say nothing."""
+        return None
+
+
+class WithoutExpulsions(Sync):
+    """The control: the log is sent in its order, and a snapshot without a word between."""
+
+    def is_expulsion(self, effect: serve_view.Effect) -> bool:
+        """Keep quiet about what shuts somebody out."""
+        return isinstance(effect, serve_view.ReadUrgent)
+
+
 class Forgetful(MemoryViewLog):
     """Views whose compaction does not say how far it went."""
 
@@ -498,8 +583,74 @@ def clock_turned_back(model: Sync) -> None:
     model.turn_the_clock(-1_000)
 
 
+def withdrawn_behind_a_crowd(model: Sync) -> None:
+    """Ana is at the edge and withdraws behind ten newcomers; the line carries two messages."""
+    model.enroll("Ana")
+    model.talk()
+    for number in range(10):
+        model.views.publish([STATION], [put(f"newcomer {number}")])
+    model.notice()
+    model.withdraw("Ana")
+    model.notice()
+    model.deliver_down(6)
+
+
+def withdrawn_in_a_snapshot(model: Sync) -> None:
+    """Ana is at the edge and withdraws while a snapshot with her in it is on its way."""
+    model.enroll("Ana")
+    model.enroll("Ben")
+    model.talk()
+    model.lose_connection()
+    model.promote()
+    model.connect()
+    model.deliver_up(1)
+    model.deliver_down(1)  # the plan
+    model.withdraw("Ana")
+    model.notice()
+    model.deliver_down(6)
+
+
 class TestSync:
     """The model."""
+
+    @pytest.mark.parametrize("story", [withdrawn_behind_a_crowd, withdrawn_in_a_snapshot])
+    def test_a_withdrawal_overtakes(self, story: Callable[[Sync], None]) -> None:
+        """Ana is gone before newcomers or snapshot are there; without expulsions she is not.
+
+        Both go on from there as always, and end in step.
+        """
+        kept, harmed = Sync(), WithoutExpulsions()
+        story(kept)
+        story(harmed)
+
+        assert kept.disk.standing().applied_rev < kept.head_rev()
+        assert rider("Ana") not in kept.index
+        assert rider("Ana") in harmed.index
+        kept.teardown()
+        harmed.teardown()
+        assert rider("Ana") not in harmed.index
+
+    def test_a_damaged_disk_is_found_and_mended(self) -> None:
+        """A template that changed at its own revision is the view's again, and somebody is told.
+
+        Without the comparison nothing ever notices.
+        """
+        kept, harmed = Sync(), WithoutDigests()
+        for model in (kept, harmed):
+            model.enroll("Ana")
+            model.enroll("Ben")
+            model.talk()
+            model.damage("Ana")
+            with pytest.raises(AssertionError, match="diverged"):
+                model.no_divergence_at_the_same_revision()
+            for _ in range(130):  # an hour and some
+                model.wait(29)
+                model.talk()
+
+        kept.no_divergence_at_the_same_revision()
+        assert kept.alarms == 1
+        with pytest.raises(AssertionError, match="diverged"):
+            harmed.no_divergence_at_the_same_revision()
 
     def test_keeps_its_promises(self) -> None:
         """No deleted face past its lease, no divergence, and always an end in step."""

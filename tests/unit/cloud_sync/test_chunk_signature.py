@@ -29,8 +29,10 @@ class TestChunkVerifier:
             replace(STAMP, index=4),
             replace(STAMP, is_snapshot=False),
             replace(STAMP, sha256=bytes(32)),
+            replace(STAMP, from_rev=1),
+            replace(STAMP, span=2),
         ],
-        ids=["station", "epoch", "revision", "index", "kind", "digest"],
+        ids=["station", "epoch", "revision", "index", "kind", "digest", "start", "span"],
     )
     def test_refuses_another_chunk(self, stamp: ChunkStamp) -> None:
         """A signature taken from one chunk fits no other place, station or history."""

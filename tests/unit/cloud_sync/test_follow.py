@@ -1,23 +1,32 @@
 """The edge's end of the stream, event by event."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 
 from cloud_sync.content import content_hash
+from cloud_sync.digest import DIGEST_BYTES
 from cloud_sync.follow import (
+    DIGEST_AGAIN_S,
+    DIGEST_S,
     SILENCE_S,
     Applied,
     Apply,
     BeginSnapshot,
     Connected,
+    DigestTaken,
     Effect,
     Event,
+    Expel,
+    Expelled,
     Failed,
     FinishSnapshot,
     Follower,
     HangUp,
+    Mend,
+    Mended,
     NoteTime,
     Received,
     RenewLease,
@@ -26,24 +35,29 @@ from cloud_sync.follow import (
     SnapshotBegun,
     Stage,
     Staged,
+    TakeDigest,
+    TakeGrant,
     Tick,
     step,
 )
+from cloud_sync.gallery import Change, DropTemplate
 from cloud_sync.messages import (
     Ack,
     Bookmark,
     Chunk,
     Deny,
+    Digest,
     FromCloud,
     Hello,
     Nack,
     NackCode,
     Refusal,
+    Repair,
     Resume,
     UpgradeRequired,
 )
 from cloud_sync.replica import Standing
-from tests.templates import EPOCH, SPACE, put, snapshot
+from tests.templates import EPOCH, SPACE, put, rider, snapshot
 
 OTHER = UUID(int=99)
 SNAPSHOT = snapshot(put("Ana"), put("Ben"), rev=30, chunks=2, epoch=OTHER)
@@ -290,7 +304,7 @@ class TestLease:
         """A bookmark at the very revision that is durable here renews the lease."""
         effects = edge.hears(self.bookmark(noon, 7))
 
-        assert effects == (RenewLease(noon + timedelta(days=1), noon),)
+        assert effects[0] == RenewLease(noon + timedelta(days=1), noon)
 
     @pytest.mark.parametrize(("head_rev", "epoch"), [(8, EPOCH), (6, EPOCH), (7, OTHER)])
     def test_does_not_renew_otherwise(
@@ -312,3 +326,149 @@ class TestLease:
         assert edge.on(Tick(), now_s=100.0 + SILENCE_S) == ()
         (effect,) = edge.on(Tick(), now_s=100.1 + SILENCE_S)
         assert isinstance(effect, HangUp)
+
+
+def expulsion(rev: int, *, nonce: int = 8, epoch: UUID = EPOCH) -> Chunk:
+    """Return a chunk that shuts Ana out ahead of the log."""
+    change = DropTemplate(rider("Ana"))
+    return Chunk(nonce, epoch, rev, rev, (change,), (content_hash(change),))
+
+
+class TestExpulsions:
+    """What comes ahead of its revision."""
+
+    def test_is_applied_without_moving_the_revision(self, edge: Edge) -> None:
+        """Whoever withdrew is out at once, is acknowledged then, and the log goes on as before."""
+        (effect,) = edge.hears(expulsion(7))
+        after = edge.on(Expelled(8))
+
+        assert isinstance(effect, Expel)
+        assert effect.changes == (DropTemplate(rider("Ana")),)
+        assert after == (Say(Ack(8, 7)),)
+        assert isinstance(edge.hears(delta(7, 9))[0], Apply)
+
+    def test_one_that_was_overtaken_is_not_applied(self, edge: Edge) -> None:
+        """One that comes again after the log went on could take away who came back since."""
+        edge.hears(delta(7, 9))
+        edge.on(Applied(5, 9))
+
+        assert edge.hears(expulsion(7)) == (Say(Ack(8, 9)),)
+
+    def test_is_applied_in_the_middle_of_a_snapshot(self) -> None:
+        """A withdrawal does not wait for the end of a resync."""
+        edge = Edge()
+        edge.hears(SNAPSHOT)
+        edge.on(SnapshotBegun(0))
+
+        (effect,) = edge.hears(expulsion(30, epoch=OTHER))
+
+        assert isinstance(effect, Expel)
+        assert isinstance(edge.hears(part(0))[0], Stage)
+
+    @pytest.mark.parametrize("chunk", [expulsion(29, epoch=OTHER), expulsion(30), expulsion(7)])
+    def test_of_another_history_does_not_fit(self, chunk: Chunk) -> None:
+        """In a snapshot only what comes after that very snapshot counts."""
+        edge = Edge()
+        edge.hears(SNAPSHOT)
+        edge.on(SnapshotBegun(0))
+
+        assert isinstance(edge.hears(chunk)[-1], HangUp)
+
+
+class TestAntiEntropy:
+    """Comparing what is held with the view."""
+
+    BUCKETS = bytes(DIGEST_BYTES)
+
+    def mark(self, noon: datetime, rev: int = 7) -> Bookmark:
+        """Return a bookmark."""
+        return Bookmark(EPOCH, rev, noon + timedelta(days=1), noon)
+
+    def repair(self, *buckets: int, rev: int = 7) -> Repair:
+        """Return a repair that brings Ana."""
+        changes: tuple[Change, ...] = (put("Ana"),) if buckets else ()
+        return Repair(9, EPOCH, rev, buckets, changes, tuple(map(content_hash, changes)))
+
+    def test_sums_up_when_caught_up_and_not_before(self, edge: Edge, noon: datetime) -> None:
+        """The first digest goes out with the first bookmark at the edge's own revision."""
+        behind = edge.hears(self.mark(noon, 8))
+        level = edge.hears(self.mark(noon, 7))
+        said = edge.on(DigestTaken(EPOCH, 7, self.BUCKETS))
+
+        assert TakeDigest() not in behind
+        assert TakeDigest() in level
+        assert said == (Say(Digest(EPOCH, 7, self.BUCKETS)),)
+
+    def test_asks_again_until_it_is_answered(self, edge: Edge, noon: datetime) -> None:
+        """Without an answer it is due after a minute, after a good one in an hour."""
+        edge.hears(self.mark(noon), now_s=100.0)
+        early = edge.hears(self.mark(noon), now_s=99.0 + DIGEST_AGAIN_S)
+        late = edge.hears(self.mark(noon), now_s=100.0 + DIGEST_AGAIN_S)
+        edge.hears(self.repair(), now_s=200.0)
+        within = edge.hears(self.mark(noon), now_s=199.0 + DIGEST_S)
+        after = edge.hears(self.mark(noon), now_s=200.0 + DIGEST_S)
+
+        found = [TakeDigest() in effects for effects in (early, late, within, after)]
+        assert found == [False, True, False, True]
+
+    def test_says_nothing_to_version_1(self, noon: datetime) -> None:
+        """A cloud of version 1 has no ear for digests."""
+        edge = Edge()
+        edge.hears(Resume(EPOCH, 7, protocol=1))
+
+        assert TakeDigest() not in edge.hears(self.mark(noon))
+
+    def test_mends_and_acknowledges(self, edge: Edge) -> None:
+        """Differing buckets are made what the view has, and only then acknowledged."""
+        repair = self.repair(3)
+
+        (effect,) = edge.hears(repair)
+        after = edge.on(Mended(9))
+
+        assert isinstance(effect, Mend)
+        assert effect.repair is repair
+        assert after == (Say(Ack(9, 7)),)
+
+    @pytest.mark.parametrize("rev", [6, 8])
+    def test_does_not_mend_at_another_revision(self, edge: Edge, rev: int) -> None:
+        """A repair of another revision would undo what came since: it is only acknowledged."""
+        assert edge.hears(self.repair(3, rev=rev)) == (Say(Ack(9, 7)),)
+
+    def test_refuses_a_poisoned_repair(self, edge: Edge) -> None:
+        """A repair with an item that may not be applied changes nothing."""
+        refusal = Refusal(b"h" * 32, NackCode.BAD_ITEM, "bad")
+
+        effects = edge.hears(replace(self.repair(3), refusals=(refusal,)))
+
+        assert effects == (Say(Nack(9, NackCode.BAD_ITEM, "bad", (b"h" * 32,))),)
+
+    def test_a_snapshot_is_compared_at_once(self, noon: datetime) -> None:
+        """After a swap the next bookmark asks for a digest, whenever the last one was."""
+        edge = Edge()
+        edge.hears(SNAPSHOT)
+        edge.state = replace(edge.state, digest_due_s=1e9)
+        edge.on(SnapshotBegun(2))
+        edge.on(Replaced(OTHER, 30))
+
+        effects = edge.hears(Bookmark(OTHER, 30, noon, noon))
+
+        assert TakeDigest() in effects
+
+
+class TestGrants:
+    """Keys that come with plan and bookmark."""
+
+    def test_are_taken_before_anything_under_them(self, noon: datetime) -> None:
+        """A plan's grant is opened before the snapshot begins, a bookmark's before the lease."""
+        edge = Edge()
+
+        effects = edge.hears(replace(SNAPSHOT, grant=b"g"))
+        mark = edge.hears(Bookmark(OTHER, 30, noon, noon, grant=b"h"))
+
+        assert effects[0] == TakeGrant(OTHER, b"g")
+        assert mark[0] == TakeGrant(OTHER, b"h")
+        assert edge.on(SnapshotBegun(0)) == ()
+
+    def test_are_not_asked_for_where_there_are_none(self, edge: Edge) -> None:
+        """The control: a plan without a grant takes none."""
+        assert edge.hears(Resume(EPOCH, 7)) == ()

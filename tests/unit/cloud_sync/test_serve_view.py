@@ -8,10 +8,27 @@ from uuid import UUID
 import pytest
 
 from cloud_sync.content import content_hash
-from cloud_sync.messages import Ack, Bookmark, Chunk, Deny, Hello, Nack, NackCode, Resume
+from cloud_sync.credit import WINDOW_BYTES, Credit
+from cloud_sync.digest import DIGEST_BYTES
+from cloud_sync.gallery import Change, DropTemplate, PutTemplate
+from cloud_sync.messages import (
+    Ack,
+    Bookmark,
+    Chunk,
+    Deny,
+    Digest,
+    Hello,
+    Nack,
+    NackCode,
+    Repair,
+    Resume,
+)
 from cloud_sync.serve_view import (
     NACKS_MAX,
+    REPAIR_BUCKETS_MAX,
     WINDOW,
+    Compare,
+    Compared,
     Effect,
     Event,
     Gone,
@@ -21,21 +38,25 @@ from cloud_sync.serve_view import (
     LeaseOffered,
     LetSnapshotGo,
     NoteAck,
+    NoteDivergence,
     OfferLease,
     PageRead,
     Planned,
     Quarantine,
     Read,
+    ReadUrgent,
     Send,
     SendPart,
+    SendRepair,
     ServeConfig,
     Serving,
     TakeSnapshot,
     Tick,
+    UrgentRead,
     step,
 )
 from cloud_sync.view import CHUNK_ITEMS, EdgeNode, Head, NeedsSnapshot, Page, plan
-from tests.templates import EPOCH, put, snapshot
+from tests.templates import EPOCH, deny, put, rider, setting, snapshot, template
 
 HEAD = Head("bell-tower", EPOCH, 1_000, 0, 86_400, "model-a", "plain")
 OTHER = UUID(int=99)
@@ -135,7 +156,7 @@ class TestPlan:
 
         assert plan(hello, self.NODE, fresh) == Resume(EPOCH, 7)
 
-    @pytest.mark.parametrize(("low", "high", "name"), [(2, 3, "Upgrade"), (0, 0, "Upgrade")])
+    @pytest.mark.parametrize(("low", "high", "name"), [(3, 4, "Upgrade"), (0, 0, "Upgrade")])
     def test_speaks_its_own_protocol(self, hello: Hello, low: int, high: int, name: str) -> None:
         """An edge that is too new or too old is told so."""
         verdict = plan(replace(hello, proto_min=low, proto_max=high), self.NODE, HEAD)
@@ -173,6 +194,7 @@ class TestDeltas:
     def test_reads_pages_of_a_chunk(self, hello: Hello) -> None:
         """The log is read in pages of a chunk's size."""
         state = Serving(hello, ServeConfig())
+        state = replace(state, credit=Credit(allowance=WINDOW_BYTES))
         _, effects = step(state, Planned(Resume(EPOCH, 7), HEAD), 0.0)
 
         assert Read(EPOCH, 7, CHUNK_ITEMS) in effects
@@ -237,20 +259,29 @@ class TestSnapshots:
     """Sending a whole view."""
 
     def test_keeps_to_the_window(self, hello: Hello) -> None:
-        """Parts go in order, eight at a time."""
+        """Parts go in order, more at a time as the line shows what it carries, never too many."""
         cloud = Cloud(hello)
+        sent = [one for one in cloud.snapshot(900) if isinstance(one, SendPart)]
+        on_the_way: list[int] = []
+        for nonce in itertools.count(1):
+            on_the_way.append(sum(one.span for one in sent if one.nonce >= nonce))
+            if all(one.nonce < nonce for one in sent):
+                break
+            effects = cloud.on(Heard(Ack(nonce, 0)))
+            sent += [one for one in effects if isinstance(one, SendPart)]
 
-        first = [one for one in cloud.snapshot(20) if isinstance(one, SendPart)]
-        then = [one for one in cloud.on(Heard(Ack(2, 0))) if isinstance(one, SendPart)]
-
-        assert [one.index for one in first] == list(range(WINDOW))
-        assert [one.index for one in then] == [8, 9]
+        ends = [one.index + one.span for one in sent]
+        assert [one.index for one in sent] == [0, *ends[:-1]]
+        assert ends[-1] == 900
+        assert on_the_way[:5] == [1, 1, 1, 3, 7]
+        assert max(on_the_way) == WINDOW * 8
 
     def test_goes_on_where_it_stopped(self, hello: Hello) -> None:
         """Parts that are on the edge's disk are not sent again."""
-        parts = [one for one in Cloud(hello).snapshot(5, 3) if isinstance(one, SendPart)]
+        cloud = Cloud(hello)
+        effects = [*cloud.snapshot(5, 3), *cloud.on(Heard(Ack(1, 0)))]
 
-        assert [one.index for one in parts] == [3, 4]
+        assert [one.index for one in effects if isinstance(one, SendPart)] == [3, 4]
 
     def test_follows_with_deltas_after_the_swap(self, hello: Hello) -> None:
         """Once the edge stands at the snapshot, what was published meanwhile comes as deltas."""
@@ -373,3 +404,187 @@ class TestBookmarks:
 
         assert effects[0] == Send(Bookmark(EPOCH, 8, noon, noon))
         assert chunks(effects) == [(7, 8)]
+
+
+DROP = DropTemplate(rider("Ana"))
+
+
+def expulsions(effects: list[Effect]) -> list[Chunk]:
+    """Return the chunks that move no revision."""
+    said = [effect.message for effect in effects if isinstance(effect, Send)]
+    return [one for one in said if isinstance(one, Chunk) and one.is_expulsion]
+
+
+def urgent(base_rev: int, to_rev: int, *, from_rev: int | None = None) -> UrgentRead:
+    """Return that Ana's withdrawal was found in the log."""
+    start = base_rev if from_rev is None else from_rev
+    return UrgentRead(base_rev, Page(start, to_rev, (DROP,), (content_hash(DROP),)))
+
+
+class TestExpulsions:
+    """A deletion that would wait behind templates."""
+
+    def test_overtakes_what_is_not_sent_yet(self, hello: Hello) -> None:
+        """With the window full, whoever withdrew goes out at once, at the revision sent last."""
+        cloud = Cloud(hello, replace(HEAD, head_rev=90_000))
+        asked = cloud.resumed()
+        sent_to = chunks(asked)[-1][1]
+        cloud.head = replace(HEAD, head_rev=90_001)
+        looked = [one for one in cloud.on(urgent(7, 90_000)) if isinstance(one, ReadUrgent)]
+
+        effects = cloud.on(urgent(sent_to, 90_001))
+
+        assert ReadUrgent(EPOCH, 7, 7) in asked  # before the first page, and again from there
+        assert looked == [ReadUrgent(EPOCH, sent_to, sent_to)]
+        (chunk,) = expulsions(effects)
+        assert (chunk.from_rev, chunk.to_rev, chunk.changes) == (sent_to, sent_to, (DROP,))
+
+    def test_one_read_too_early_is_not_sent(self, hello: Hello) -> None:
+        """What was found before more of the log went out is looked for again, not sent late.
+
+        The rider may have come back in what was sent meanwhile.
+        """
+        cloud = Cloud(hello, replace(HEAD, head_rev=90_000))
+        cloud.resumed()
+
+        effects = cloud.on(urgent(7, 90_000))
+
+        assert expulsions(effects) == []
+        assert any(isinstance(one, ReadUrgent) for one in effects)
+
+    def test_is_not_needed_where_the_log_is_short(self, hello: Hello) -> None:
+        """The control: what fits into the next chunk anyway is not sent twice."""
+        cloud = Cloud(hello, replace(HEAD, head_rev=8))
+
+        assert not any(isinstance(one, ReadUrgent) for one in cloud.resumed())
+
+    def test_goes_out_in_the_middle_of_a_snapshot(self, hello: Hello) -> None:
+        """Whoever withdraws during a resync is expelled at the snapshot's own revision."""
+        cloud = Cloud(hello, replace(HEAD, head_rev=30))
+        cloud.snapshot(20)
+
+        asked = cloud.on(HeadSeen(replace(HEAD, head_rev=31)))
+        effects = cloud.on(urgent(30, 31))
+
+        assert ReadUrgent(EPOCH, 30, 30) in asked
+        (chunk,) = expulsions(effects)
+        assert (chunk.from_rev, chunk.to_rev, chunk.is_snapshot) == (30, 30, False)
+
+    def test_does_not_disturb_the_parts_around_it(self, hello: Hello) -> None:
+        """After a refusal the snapshot goes back to its own oldest part, whatever went between."""
+        cloud = Cloud(hello, replace(HEAD, head_rev=30))
+        cloud.snapshot(20)
+        cloud.on(HeadSeen(replace(HEAD, head_rev=31)))
+        cloud.on(urgent(30, 31))
+        cloud.on(Heard(Ack(1, 0)))
+
+        effects = cloud.on(Heard(Nack(2, NackCode.BAD_HASH, "bent")))
+
+        assert [one.index for one in effects if isinstance(one, SendPart)][:1] == [1]
+        assert any(isinstance(one, ReadUrgent) for one in effects)  # the edge has dropped it
+
+    def test_version_1_gets_none(self, hello: Hello) -> None:
+        """A version-1 edge would take it for a duplicate."""
+        cloud = Cloud(replace(hello, proto_max=1), replace(HEAD, head_rev=90_000))
+
+        effects = cloud.on(Planned(Resume(EPOCH, 7, protocol=1), cloud.head))
+
+        assert not any(isinstance(one, ReadUrgent) for one in effects)
+
+
+class TestVersions:
+    """An edge of the version before."""
+
+    def test_is_planned_in_its_own_version(self, hello: Hello) -> None:
+        """The plan says the newest version that both speak."""
+        old = replace(hello, proto_max=1)
+
+        assert plan(old, TestPlan.NODE, HEAD) == Resume(EPOCH, 7, protocol=1)
+        assert plan(replace(hello, proto_max=3), TestPlan.NODE, HEAD) == Resume(EPOCH, 7)
+
+    @pytest.mark.parametrize("changed", [{"oldest": 2}, {"is_sealing": True}])
+    def test_is_refused_where_the_operator_wants_sealing(
+        self, hello: Hello, changed: dict[str, int]
+    ) -> None:
+        """Without a key for its grant an edge would get templates in plain: it gets none."""
+        old = replace(hello, proto_max=1)
+
+        verdict = plan(old, TestPlan.NODE, HEAD, **changed)  # type: ignore[arg-type]
+
+        assert type(verdict).__name__ == "UpgradeRequired"
+
+    def test_gets_only_what_it_knows(self, hello: Hello) -> None:
+        """No denial, setting or second-tier template; who fell into the second tier is dropped."""
+        second = PutTemplate(template("Ana", tier=2))
+        changes: tuple[Change, ...] = (deny("Ben"), setting(), put("Cleo"), second)
+        page = Page(7, 11, changes, tuple(map(content_hash, changes)))
+        state = Serving(hello, ServeConfig())
+        found = {}
+        for protocol in (1, 2):
+            planned, _ = step(state, Planned(Resume(EPOCH, 7, protocol), HEAD), 0.0)
+            _, effects = step(planned, PageRead(page), 0.0)
+            (said,) = [one.message for one in effects if isinstance(one, Send)]
+            assert isinstance(said, Chunk)
+            found[protocol] = said
+
+        assert found[2].changes == changes
+        assert [type(one) for one in found[1].changes] == [PutTemplate, DropTemplate]
+        assert found[1].hashes == (page.hashes[2], content_hash(DROP))
+        assert (found[1].from_rev, found[1].to_rev) == (7, 11)
+
+
+class TestAntiEntropy:
+    """Comparing the edge with its view."""
+
+    DIGEST = Digest(EPOCH, 50, bytes(DIGEST_BYTES))
+
+    def level(self, hello: Hello) -> Cloud:
+        """Return a cloud whose edge stands at revision 50, as the view does."""
+        cloud = Cloud(hello, replace(HEAD, head_rev=50))
+        cloud.resumed(50)
+        return cloud
+
+    def test_compares_at_the_same_revision_only(self, hello: Hello) -> None:
+        """A digest of another revision or history says nothing, nor one while chunks travel."""
+        cloud = self.level(hello)
+        good = cloud.on(Heard(self.DIGEST))
+        other = cloud.on(Heard(replace(self.DIGEST, rev=49)))
+        foreign = cloud.on(Heard(replace(self.DIGEST, epoch=OTHER)))
+        cloud.head = replace(HEAD, head_rev=60)
+        cloud.on(HeadSeen(cloud.head))
+        travelling = cloud.on(Heard(self.DIGEST))
+
+        assert good == [Compare(self.DIGEST)]
+        assert Compare(self.DIGEST) not in [*other, *foreign, *travelling]
+
+    def test_says_so_when_both_are_the_same(self, hello: Hello) -> None:
+        """The edge learns that it need not ask again soon, and nobody is alarmed."""
+        (effect,) = self.level(hello).on(Compared(EPOCH, 50, ()))
+
+        assert isinstance(effect, Send)
+        assert isinstance(effect.message, Repair)
+        assert effect.message.buckets == ()
+
+    def test_repairs_the_buckets_that_differ(self, hello: Hello) -> None:
+        """Each group of buckets is one repair, and a person is told."""
+        effects = self.level(hello).on(Compared(EPOCH, 50, ((3, 4), (9,))))
+
+        assert effects == [
+            NoteDivergence(EPOCH, 50, 3),
+            SendRepair(1, EPOCH, 50, (3, 4)),
+            SendRepair(2, EPOCH, 50, (9,)),
+        ]
+
+    def test_sends_everything_where_much_differs(self, hello: Hello) -> None:
+        """Past a quarter of the buckets a snapshot is surer: its root hash covers all."""
+        many = tuple((bucket,) for bucket in range(REPAIR_BUCKETS_MAX + 1))
+
+        effects = self.level(hello).on(Compared(EPOCH, 50, many))
+
+        assert effects == [NoteDivergence(EPOCH, 50, REPAIR_BUCKETS_MAX + 1), TakeSnapshot()]
+
+    def test_a_comparison_that_was_overtaken_repairs_nothing(self, hello: Hello) -> None:
+        """When the view was read at another revision than the edge's, the edge asks again."""
+        cloud = self.level(hello)
+
+        assert cloud.on(Compared(EPOCH, 51, ((3,),))) == []

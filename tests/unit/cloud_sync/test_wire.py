@@ -1,5 +1,6 @@
 """Domain values to protobuf and back, and what the receiver refuses."""
 
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +15,8 @@ from gateline.sync.v1 import tap_service_pb2 as tap_pb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloud_sync.adapters.memory_keys import MemoryKeyStore
+from cloud_sync.chunk_signature import ChunkVerifier
 from cloud_sync.content import Space, content_hash, pack
 from cloud_sync.gallery import (
     Change,
@@ -31,6 +34,7 @@ from cloud_sync.gallery import (
     SettingName,
     Template,
 )
+from cloud_sync.grant import StreamKey, unwrap
 from cloud_sync.messages import (
     Ack,
     Bookmark,
@@ -41,10 +45,14 @@ from cloud_sync.messages import (
     Nack,
     NackCode,
     Plan,
+    Repair,
     Resume,
     UpgradeRequired,
 )
+from cloud_sync.opener import Opener, Trust
 from cloud_sync.outbox import GENESIS, SealedTap
+from cloud_sync.rotation import Rotation
+from cloud_sync.sealer import Sealer
 from cloud_sync.setting import (
     Mode,
     StationMode,
@@ -282,7 +290,7 @@ class TestGallery:
     def test_an_unknown_operation_is_not_ignored(self) -> None:
         """A change that this release does not know is refused as unsupported."""
         message = response_to_proto(chunk(put("Ana")))
-        message.chunk.changes[0].Clear()
+        message.chunk.changes[0].ClearField("put_template")
 
         arrived = response_from_proto(message, SPACE)
 
@@ -386,6 +394,155 @@ class TestGallery:
             request_from_proto(request)
         except WireBroken:
             return
+
+
+OPERATOR = MemoryKeyStore(entropy=random.Random(5).randbytes).ring()
+TURNED = Space(SPACE.model_id, OPERATOR.rotation.transform_id, SPACE.dimension)
+"""What the cloud has: the same model, turned by the operator's rotation."""
+
+
+def sealer(station_id: str = "bell-tower", epoch: UUID = EPOCH) -> Sealer:
+    """Return what seals for a station."""
+    entropy = random.Random(6).randbytes
+    return Sealer(OPERATOR, OPERATOR.root, station_id=station_id, epoch=epoch, entropy=entropy)
+
+
+def trust(maker: Sealer) -> Trust:
+    """Return what a node of the sealer's station believes messages by."""
+    key = StreamKey(bytes(range(32)))
+    until = datetime(2026, 5, 5, tzinfo=UTC)
+    wrapped = maker.granted(until, edge_id="edge-1", recipient=key.public_key)
+    station, epoch = maker.station_id, maker.epoch
+    grant = unwrap(wrapped, key, station_id=station, edge_id="edge-1", epoch=epoch)
+    verifier = ChunkVerifier(OPERATOR.cloud_key.public_key)
+    return Trust(station, Opener(grant, dimension=SPACE.dimension), verifier)
+
+
+class TestSealed:
+    """What travels between a cloud that seals and its node."""
+
+    def chunk(self) -> Chunk:
+        """Return a chunk of turned templates beside small things."""
+        return chunk(put("Ana", space=TURNED), put("Ben", space=TURNED), deny("Cleo"), from_rev=0)
+
+    def test_no_vector_is_on_the_wire(self) -> None:
+        """The bytes of a chunk hold no template, plain or turned, which they do without sealing."""
+        made = self.chunk()
+        needle = pack(template("Ana", space=TURNED).vector)
+
+        plain = response_to_proto(made).SerializeToString()
+        sealed = response_to_proto(made, sealer()).SerializeToString()
+
+        assert needle in plain
+        assert needle not in sealed
+
+    def test_arrives_in_the_models_own_space(self) -> None:
+        """The node opens, checks and turns back; the record and its hash stay for its disk."""
+        made = self.chunk()
+        rotation = Rotation(OPERATOR.rotation, dimension=SPACE.dimension)
+
+        arrived = response_from_proto(response_to_proto(made, sealer()), SPACE, trust(sealer()))
+
+        assert isinstance(arrived, Chunk)
+        assert (arrived.intact, arrived.refusals, arrived.hashes) == (True, (), made.hashes)
+        got = arrived.changes[0]
+        assert isinstance(got, PutTemplate)
+        assert got.template.transform_id == "plain"
+        turned = template("Ana", space=TURNED).vector
+        assert np.allclose(got.template.vector, rotation.undo(turned), atol=1e-5)
+        assert not np.allclose(got.template.vector, turned, atol=0.05)
+        assert got.sealed is not None
+        assert content_hash(got) == content_hash(made.changes[0])
+
+    def test_swapped_records_are_refused(self) -> None:
+        """Ana's record under Ben's name does not open, whoever made the hashes fit."""
+        message = response_to_proto(self.chunk(), sealer())
+        ana, ben = (message.chunk.changes[place].put_template for place in (0, 1))
+        ana.vector, ben.vector = ben.vector, ana.vector
+
+        arrived = response_from_proto(message, SPACE, trust(sealer()))
+
+        assert isinstance(arrived, Chunk)
+        assert [one.code for one in arrived.refusals] == [NackCode.BAD_ITEM] * 2
+
+    @pytest.mark.parametrize(
+        "maker", [sealer("drum-tower"), sealer(epoch=UUID(int=9))], ids=["station", "epoch"]
+    )
+    def test_of_another_station_or_epoch_does_not_open(self, maker: Sealer) -> None:
+        """A record that was sealed elsewhere is refused here, signature or not."""
+        message = response_to_proto(self.chunk(), maker)
+        unsigned = Trust("bell-tower", trust(sealer()).opener)
+
+        arrived = response_from_proto(message, SPACE, unsigned)
+
+        assert isinstance(arrived, Chunk)
+        assert len(arrived.refusals) == 2
+
+    def test_a_plain_template_is_refused_where_keys_are_granted(self) -> None:
+        """Nobody slips a template past the sealing by leaving it away."""
+        message = response_to_proto(self.chunk())
+        unsigned = Trust("bell-tower", trust(sealer()).opener)
+
+        arrived = response_from_proto(message, SPACE, unsigned)
+
+        assert isinstance(arrived, Chunk)
+        assert [one.code for one in arrived.refusals] == [NackCode.UNSUPPORTED] * 2
+
+    @pytest.mark.parametrize(
+        "field", ["from_rev", "to_rev", "index", "span", "is_snapshot", "signature", "epoch"]
+    )
+    def test_a_chunk_that_was_moved_is_not_intact(self, field: str) -> None:
+        """A proxy cannot move a chunk to another place: a deletion could be skipped."""
+        message = response_to_proto(self.chunk(), sealer())
+        match field:
+            case "is_snapshot":
+                message.chunk.is_snapshot = True
+            case "signature":
+                message.chunk.signature = b""
+            case "epoch":
+                message.chunk.epoch = UUID(int=9).bytes
+            case _:
+                setattr(message.chunk, field, getattr(message.chunk, field) + 2)
+
+        arrived = response_from_proto(message, SPACE, trust(sealer()))
+
+        assert isinstance(arrived, Chunk)
+        assert not arrived.intact
+        assert arrived.changes == ()
+
+    @pytest.mark.parametrize("field", ["none", "buckets", "rev", "signature"])
+    def test_a_repair_is_signed_as_well(self, field: str) -> None:
+        """A repair for other buckets or another revision than the cloud's is not intact."""
+        changes = (put("Ana", space=TURNED),)
+        made = Repair(5, EPOCH, 7, (3, 4), changes, tuple(map(content_hash, changes)))
+        message = response_to_proto(made, sealer())
+        match field:
+            case "buckets":
+                message.repair.buckets = bytes((3, 5))
+            case "rev":
+                message.repair.rev = 8
+            case "signature":
+                message.repair.signature = b""
+
+        arrived = response_from_proto(message, SPACE, trust(sealer()))
+
+        assert isinstance(arrived, Repair)
+        assert arrived.intact is (field == "none")
+        assert len(arrived.changes) == (field == "none")
+
+    def test_no_key_or_record_is_in_a_repr(self) -> None:
+        """What could end in a log line shows neither ciphertext, nor keys, nor grants."""
+        message = response_to_proto(self.chunk(), sealer())
+        arrived = response_from_proto(message, SPACE, trust(sealer()))
+        bookmark = Bookmark(EPOCH, 1, datetime.now(UTC), datetime.now(UTC), grant=b"secret")
+
+        assert isinstance(arrived, Chunk)
+        put_back = arrived.changes[0]
+        assert isinstance(put_back, PutTemplate)
+        assert put_back.sealed is not None
+        assert repr(put_back.sealed.body)[2:-1] not in repr(put_back)
+        assert "secret" not in repr(bookmark)
+        assert "opener" not in repr(trust(sealer()))
 
 
 TAPS = st.builds(

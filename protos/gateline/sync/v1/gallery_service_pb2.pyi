@@ -23,17 +23,19 @@ class FollowRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., digest: _Optional[_Union[Digest, _Mapping]] = ...) -> None: ...
 
 class FollowResponse(_message.Message):
-    __slots__ = ("plan", "chunk", "bookmark")
+    __slots__ = ("plan", "chunk", "bookmark", "repair")
     PLAN_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     BOOKMARK_FIELD_NUMBER: _ClassVar[int]
+    REPAIR_FIELD_NUMBER: _ClassVar[int]
     plan: Plan
     chunk: Chunk
     bookmark: Bookmark
-    def __init__(self, plan: _Optional[_Union[Plan, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., bookmark: _Optional[_Union[Bookmark, _Mapping]] = ...) -> None: ...
+    repair: Repair
+    def __init__(self, plan: _Optional[_Union[Plan, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., bookmark: _Optional[_Union[Bookmark, _Mapping]] = ..., repair: _Optional[_Union[Repair, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("edge_id", "station_id", "proto_min", "proto_max", "epoch", "applied_rev", "model_id", "transform_id", "template_count", "bucket_digest", "clock", "disk_free_bytes", "outbox_depth", "staged_root_hash", "staged_chunks")
+    __slots__ = ("edge_id", "station_id", "proto_min", "proto_max", "epoch", "applied_rev", "model_id", "transform_id", "template_count", "bucket_digest", "clock", "disk_free_bytes", "outbox_depth", "staged_root_hash", "staged_chunks", "stream_key")
     EDGE_ID_FIELD_NUMBER: _ClassVar[int]
     STATION_ID_FIELD_NUMBER: _ClassVar[int]
     PROTO_MIN_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +51,7 @@ class Hello(_message.Message):
     OUTBOX_DEPTH_FIELD_NUMBER: _ClassVar[int]
     STAGED_ROOT_HASH_FIELD_NUMBER: _ClassVar[int]
     STAGED_CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    STREAM_KEY_FIELD_NUMBER: _ClassVar[int]
     edge_id: str
     station_id: str
     proto_min: int
@@ -64,7 +67,8 @@ class Hello(_message.Message):
     outbox_depth: int
     staged_root_hash: bytes
     staged_chunks: int
-    def __init__(self, edge_id: _Optional[str] = ..., station_id: _Optional[str] = ..., proto_min: _Optional[int] = ..., proto_max: _Optional[int] = ..., epoch: _Optional[bytes] = ..., applied_rev: _Optional[int] = ..., model_id: _Optional[str] = ..., transform_id: _Optional[str] = ..., template_count: _Optional[int] = ..., bucket_digest: _Optional[bytes] = ..., clock: _Optional[_Union[Clock, _Mapping]] = ..., disk_free_bytes: _Optional[int] = ..., outbox_depth: _Optional[int] = ..., staged_root_hash: _Optional[bytes] = ..., staged_chunks: _Optional[int] = ...) -> None: ...
+    stream_key: bytes
+    def __init__(self, edge_id: _Optional[str] = ..., station_id: _Optional[str] = ..., proto_min: _Optional[int] = ..., proto_max: _Optional[int] = ..., epoch: _Optional[bytes] = ..., applied_rev: _Optional[int] = ..., model_id: _Optional[str] = ..., transform_id: _Optional[str] = ..., template_count: _Optional[int] = ..., bucket_digest: _Optional[bytes] = ..., clock: _Optional[_Union[Clock, _Mapping]] = ..., disk_free_bytes: _Optional[int] = ..., outbox_depth: _Optional[int] = ..., staged_root_hash: _Optional[bytes] = ..., staged_chunks: _Optional[int] = ..., stream_key: _Optional[bytes] = ...) -> None: ...
 
 class Clock(_message.Message):
     __slots__ = ("utc_time", "boot_id", "error_ms")
@@ -77,7 +81,7 @@ class Clock(_message.Message):
     def __init__(self, utc_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., boot_id: _Optional[str] = ..., error_ms: _Optional[int] = ...) -> None: ...
 
 class Plan(_message.Message):
-    __slots__ = ("mode", "epoch", "rev", "chunk_count", "template_count", "root_hash", "detail")
+    __slots__ = ("mode", "epoch", "rev", "chunk_count", "template_count", "root_hash", "detail", "protocol", "grant")
     class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         MODE_UNSPECIFIED: _ClassVar[Plan.Mode]
@@ -97,6 +101,8 @@ class Plan(_message.Message):
     TEMPLATE_COUNT_FIELD_NUMBER: _ClassVar[int]
     ROOT_HASH_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    GRANT_FIELD_NUMBER: _ClassVar[int]
     mode: Plan.Mode
     epoch: bytes
     rev: int
@@ -104,10 +110,12 @@ class Plan(_message.Message):
     template_count: int
     root_hash: bytes
     detail: str
-    def __init__(self, mode: _Optional[_Union[Plan.Mode, str]] = ..., epoch: _Optional[bytes] = ..., rev: _Optional[int] = ..., chunk_count: _Optional[int] = ..., template_count: _Optional[int] = ..., root_hash: _Optional[bytes] = ..., detail: _Optional[str] = ...) -> None: ...
+    protocol: int
+    grant: bytes
+    def __init__(self, mode: _Optional[_Union[Plan.Mode, str]] = ..., epoch: _Optional[bytes] = ..., rev: _Optional[int] = ..., chunk_count: _Optional[int] = ..., template_count: _Optional[int] = ..., root_hash: _Optional[bytes] = ..., detail: _Optional[str] = ..., protocol: _Optional[int] = ..., grant: _Optional[bytes] = ...) -> None: ...
 
 class Chunk(_message.Message):
-    __slots__ = ("nonce", "epoch", "from_rev", "to_rev", "changes", "sha256", "index", "is_snapshot", "signature")
+    __slots__ = ("nonce", "epoch", "from_rev", "to_rev", "changes", "sha256", "index", "is_snapshot", "signature", "span")
     NONCE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     FROM_REV_FIELD_NUMBER: _ClassVar[int]
@@ -117,6 +125,7 @@ class Chunk(_message.Message):
     INDEX_FIELD_NUMBER: _ClassVar[int]
     IS_SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    SPAN_FIELD_NUMBER: _ClassVar[int]
     nonce: int
     epoch: bytes
     from_rev: int
@@ -126,7 +135,8 @@ class Chunk(_message.Message):
     index: int
     is_snapshot: bool
     signature: bytes
-    def __init__(self, nonce: _Optional[int] = ..., epoch: _Optional[bytes] = ..., from_rev: _Optional[int] = ..., to_rev: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., sha256: _Optional[bytes] = ..., index: _Optional[int] = ..., is_snapshot: _Optional[bool] = ..., signature: _Optional[bytes] = ...) -> None: ...
+    span: int
+    def __init__(self, nonce: _Optional[int] = ..., epoch: _Optional[bytes] = ..., from_rev: _Optional[int] = ..., to_rev: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., sha256: _Optional[bytes] = ..., index: _Optional[int] = ..., is_snapshot: _Optional[bool] = ..., signature: _Optional[bytes] = ..., span: _Optional[int] = ...) -> None: ...
 
 class Change(_message.Message):
     __slots__ = ("put_template", "drop_template", "put_key", "drop_key", "put_denial", "drop_denial", "put_setting", "drop_setting", "content_hash")
@@ -271,21 +281,43 @@ class Nack(_message.Message):
     def __init__(self, nonce: _Optional[int] = ..., code: _Optional[_Union[Nack.Code, str]] = ..., detail: _Optional[str] = ..., content_hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Bookmark(_message.Message):
-    __slots__ = ("epoch", "head_rev", "lease_until_time", "cloud_time")
+    __slots__ = ("epoch", "head_rev", "lease_until_time", "cloud_time", "grant")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     HEAD_REV_FIELD_NUMBER: _ClassVar[int]
     LEASE_UNTIL_TIME_FIELD_NUMBER: _ClassVar[int]
     CLOUD_TIME_FIELD_NUMBER: _ClassVar[int]
+    GRANT_FIELD_NUMBER: _ClassVar[int]
     epoch: bytes
     head_rev: int
     lease_until_time: _timestamp_pb2.Timestamp
     cloud_time: _timestamp_pb2.Timestamp
-    def __init__(self, epoch: _Optional[bytes] = ..., head_rev: _Optional[int] = ..., lease_until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cloud_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    grant: bytes
+    def __init__(self, epoch: _Optional[bytes] = ..., head_rev: _Optional[int] = ..., lease_until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cloud_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., grant: _Optional[bytes] = ...) -> None: ...
 
 class Digest(_message.Message):
-    __slots__ = ("rev", "buckets")
+    __slots__ = ("rev", "buckets", "epoch")
     REV_FIELD_NUMBER: _ClassVar[int]
     BUCKETS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     rev: int
     buckets: bytes
-    def __init__(self, rev: _Optional[int] = ..., buckets: _Optional[bytes] = ...) -> None: ...
+    epoch: bytes
+    def __init__(self, rev: _Optional[int] = ..., buckets: _Optional[bytes] = ..., epoch: _Optional[bytes] = ...) -> None: ...
+
+class Repair(_message.Message):
+    __slots__ = ("nonce", "epoch", "rev", "buckets", "changes", "sha256", "signature")
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    REV_FIELD_NUMBER: _ClassVar[int]
+    BUCKETS_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    nonce: int
+    epoch: bytes
+    rev: int
+    buckets: bytes
+    changes: _containers.RepeatedCompositeFieldContainer[Change]
+    sha256: bytes
+    signature: bytes
+    def __init__(self, nonce: _Optional[int] = ..., epoch: _Optional[bytes] = ..., rev: _Optional[int] = ..., buckets: _Optional[bytes] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., sha256: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
