@@ -6,11 +6,9 @@ is in GATELINE_LEDGER, else in ./var/ledger.
 """
 
 import argparse
-import asyncio
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -21,20 +19,23 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from cloud_sync import order, watch
+from cloud_sync import order, service, watch
+from cloud_sync.adapters import device_commands
+from cloud_sync.adapters.authority_folder import FolderAuthority
 from cloud_sync.adapters.erasure_file import ErasureFile
+from cloud_sync.adapters.grpc_guard import DeviceTrust
 from cloud_sync.adapters.key_folder import FolderKeyStore
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog, stations
+from cloud_sync.adapters.postgres_registry import PostgresRegistry
 from cloud_sync.adapters.sealing import prepare
 from cloud_sync.adapters.system_clock import SystemClock
-from cloud_sync.erasure import LedgerFailed
 from cloud_sync.gallery import Change, DenialReason, PutTemplate
 from cloud_sync.generate import templates
 from cloud_sync.key_store import KeysFailed
 from cloud_sync.safe import Safe
 from cloud_sync.sourcing import Sourcing
-from cloud_sync.view import EdgeNode, SpaceRefused
+from cloud_sync.view import SpaceRefused
 from fare.adapters import database
 from fare.city import shipped
 from fare.log import say, start_logging
@@ -48,6 +49,8 @@ _ALL = "ALL"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
+    # Whoever knocks at a port can fail a handshake; gRPC would write a line of its own for each.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     chosen = _parser().parse_args(arguments)
     start_logging()
     alone: Callable[[argparse.Namespace], int] | None = getattr(chosen, "alone", None)
@@ -68,8 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _keys() -> FolderKeyStore:
     """Return where the operator's keys are."""
-    folder = Path(os.environ.get("GATELINE_KEYS", "var/keys"))
-    return FolderKeyStore(folder, entropy=os.urandom)
+    return FolderKeyStore(_keys_folder(), entropy=os.urandom)
+
+
+def _keys_folder() -> Path:
+    return Path(os.environ.get("GATELINE_KEYS", "var/keys"))
 
 
 def _safe() -> Safe:
@@ -97,20 +103,44 @@ def _replayed(connection: sa.Connection) -> int:
     return replay(connection, _copy(safe), leaving(safe), datetime.now(UTC))
 
 
+def _authority() -> FolderAuthority:
+    return FolderAuthority(_keys_folder(), clock=SystemClock(), entropy=os.urandom)
+
+
+def _trust(engine: sa.Engine, names: Sequence[str]) -> DeviceTrust:
+    """Return by what the cloud knows its nodes, and they it under these names."""
+    keys = _keys()
+    return DeviceTrust(
+        PostgresRegistry(engine),
+        _authority(),
+        lambda: keys.ring().cloud_key.public_key,
+        os.urandom,
+        names,
+    )
+
+
+def _desk(engine: sa.Engine) -> device_commands.Desk:
+    return device_commands.Desk(
+        PostgresRegistry(engine),
+        _authority(),
+        now=SystemClock().wall,
+        entropy=os.urandom,
+        say=print,
+        complain=lambda words: print(words, file=sys.stderr),
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cloud_sync", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    _add_serve(commands)
+    tools = service.Tools(_safe, _membership, _replayed, _trust, SystemClock())
+    service.add(commands, tools)
 
     _add_prefilter(commands)
     watch.add(commands, watch.Tools(_safe, _copy, _replayed, lambda: datetime.now(UTC)))
 
-    admit = commands.add_parser("admit", help="let an edge node follow its station's view")
-    admit.add_argument("edge_id")
-    admit.add_argument("station_id")
-    admit.add_argument("public_key", type=_public_key, help="Ed25519, 64 hex digits")
-    admit.set_defaults(run=_admit)
+    device_commands.add_to(commands, _desk)
 
     fill = commands.add_parser("fill", help="put generated templates into a station's view")
     fill.add_argument("station_id")
@@ -240,19 +270,6 @@ def _simulate(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the process itself."""
-    serve = commands.add_parser("serve", help="serve galleries and take taps over gRPC")
-    serve.add_argument("--listen", default="127.0.0.1:7443", help="host:port; port 0 is any free")
-    serve.add_argument("--city", default="xian", help="a city shipped in fare/data")
-    serve.add_argument(
-        "--allow-plain",
-        action="store_true",
-        help="send templates unsealed, also to nodes of the version before",
-    )
-    serve.set_defaults(run=_serve)
-
-
 def _add_prefilter(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add what the operator asks of the prefilter."""
     why = commands.add_parser("why", help="why a rider is in a station's view, or is not")
@@ -265,74 +282,6 @@ def _add_prefilter(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     prefilter = commands.add_parser("prefilter", help="hit rates of sources, sizes of views")
     prefilter.add_argument("--days", type=int, default=7, help="passages of so many days")
     prefilter.set_defaults(run=_prefilter)
-
-
-def _public_key(text: str) -> bytes:
-    key = bytes.fromhex(text)
-    if len(key) != 32:
-        raise argparse.ArgumentTypeError("not 32 bytes")
-    return key
-
-
-def _serve(chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    try:
-        with engine.begin() as connection:
-            _replayed(connection)
-    except LedgerFailed as problem:
-        say(_LOG, "ledger_failed", level=logging.ERROR, detail=str(problem))
-        return 1
-    membership = _membership(chosen.city)
-    return asyncio.run(
-        _serve_until_told(chosen.listen, engine, membership, is_plain=chosen.allow_plain)
-    )
-
-
-async def _serve_until_told(
-    listen: str, engine: sa.Engine, membership: Membership, *, is_plain: bool
-) -> int:
-    from cloud_sync.adapters import compaction, prefilter_chores
-    from cloud_sync.adapters.grpc_server import ServerConfig, Stores, serve
-    from cloud_sync.adapters.outgoing import Sealing
-    from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
-    from cloud_sync.adapters.postgres_taps import PostgresTapLog
-    from cloud_sync.adapters.wakes import Wakes, conninfo
-    from cloud_sync.adapters.wakes import listen as listen_to
-
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    safe = _safe()
-    views = PostgresViewLog(engine, safe, on_new_history=_replayed)
-    sealing = None if is_plain else Sealing(lambda: safe.ring)
-    wakes = Wakes()
-    chores = [
-        asyncio.create_task(listen_to(wakes, conninfo(engine))),
-        asyncio.create_task(compaction.run(views, engine, SystemClock().wall)),
-        asyncio.create_task(prefilter_chores.run(engine, membership, SystemClock().wall)),
-    ]
-
-    def ready(port: int) -> None:
-        say(_LOG, "ready", service="cloud_sync", port=port)
-
-    try:
-        await serve(
-            Stores(views, PostgresTapLog(engine), PostgresFleetLog(engine), sealing),
-            ServerConfig(listen),
-            wakes=wakes,
-            clock=SystemClock(),
-            stop=stop,
-            on_ready=ready,
-        )
-    except RuntimeError as problem:
-        say(_LOG, "cannot_serve", level=logging.ERROR, listen=listen, detail=str(problem))
-        return 1
-    finally:
-        for chore in chores:
-            chore.cancel()
-        await asyncio.gather(*chores, return_exceptions=True)
-    say(_LOG, "stopped", service="cloud_sync")
-    return 0
 
 
 def _why(chosen: argparse.Namespace, engine: sa.Engine) -> int:
@@ -356,13 +305,6 @@ def _prefilter(chosen: argparse.Namespace, engine: sa.Engine) -> int:
     since = datetime.now(UTC).date() - timedelta(days=chosen.days)
     with engine.connect() as connection:
         print("\n".join(report(connection, since)))
-    return 0
-
-
-def _admit(chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    node = EdgeNode(chosen.edge_id, chosen.station_id, chosen.public_key)
-    PostgresViewLog(engine, _safe()).admit(node, datetime.now(UTC))
-    print(f"{node.edge_id} may follow the view of {node.station_id}")
     return 0
 
 

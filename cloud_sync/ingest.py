@@ -102,6 +102,8 @@ def judge(batch: Batch, node: EdgeNode, known: Known) -> Judgement:
         if held is not None and held.digest == digest:
             continue
         blemish = _blemish(sealed, digest, node, books)
+        if batch.is_suspect and blemish is not Blemish.BAD_SIGNATURE:
+            blemish = Blemish.REVOKED
         if blemish is None:
             books.stored[sealed.seq] = Stored(sealed.prev_hash, digest)
             store.append(sealed)

@@ -30,6 +30,8 @@ class What(StrEnum):
     ENROLLED = "enrolled"
     RENEWED = "renewed"
     REVOKED = "revoked"
+    AUTHORITY = "authority"
+    """An authority was made or retired."""
     TOKEN_REFUSED = "token_refused"  # noqa: S105  # the name of an event
     """Somebody came with a token that lets nobody in."""
     REFUSED = "refused"

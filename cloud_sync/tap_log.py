@@ -35,6 +35,8 @@ class Blemish(StrEnum):
     """The place is taken by other content."""
     WRONG_STATION = "wrong_station"
     """A tap of a station this edge does not stand in."""
+    REVOKED = "revoked"
+    """Brought by an edge that was revoked; a thief could have signed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Batch:
     outbox_id: UUID
     taps: tuple[SealedTap, ...]
     """At most `BATCH_MAX`, in any order."""
+    is_suspect: bool = False
+    """Whether the edge was revoked: what it brings is kept, and a person decides."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What an operator watches a city with: the console's pages, and the proofs of erasure.
 
-One half of `__main__`: it joins adapters, and no rule stands here.
+A part of `__main__`: it joins adapters, and no rule stands here.
 """
 
 import argparse

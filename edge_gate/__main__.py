@@ -5,6 +5,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from edge_gate.config import StationConfig
     from edge_gate.eye import Eye
 
+_STDIN = "-"
 _MODELS = Path(__file__).parents[1] / "models" / "files"
 
 
@@ -37,6 +39,19 @@ def _parser() -> argparse.ArgumentParser:
         of_station = commands.add_parser(name, help=words)
         of_station.add_argument("config", type=Path, help="the station's TOML file")
         of_station.set_defaults(run=command)
+
+    joining = commands.add_parser("join", help="let this node be enrolled at the cloud, once")
+    joining.add_argument("config", type=Path, help="the station's TOML file")
+    joining.add_argument(
+        "--token", required=True, help="of `python -m cloud_sync token`; - reads it"
+    )
+    joining.add_argument(
+        "--cloud", default="", help="HOST:PORT of the device port, if not the file's"
+    )
+    joining.add_argument(
+        "--ca", required=True, help="file of `python -m cloud_sync ca show`, or a fingerprint of it"
+    )
+    joining.set_defaults(run=_join)
 
     bench = commands.add_parser("bench", help="measure stages, passengers and search here")
     bench.add_argument("--quick", action="store_true", help="a fifth of the repetitions")
@@ -70,6 +85,7 @@ def _run(chosen: argparse.Namespace) -> int:
     from fare.log import start_logging
 
     start_logging()
+    _quiet_grpc()
     given = Given(
         clock=SystemClock(),
         entropy=os.urandom,
@@ -98,12 +114,39 @@ def _key(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _join(chosen: argparse.Namespace) -> int:
+    from cloud_sync.adapters.grpc_client import DeviceAway, DeviceRefused, NoBadge
+    from cloud_sync.adapters.node_key_file import KeyFileRefused
+    from edge_gate.config import ConfigWrong
+    from edge_gate.node import join_cloud
+
+    _quiet_grpc()
+    typed = sys.stdin.readline() if chosen.token == _STDIN else chosen.token
+    try:
+        badge = join_cloud(
+            _read(chosen.config), typed, target=chosen.cloud, ca=chosen.ca, entropy=os.urandom
+        )
+    except (ConfigWrong, DeviceAway, DeviceRefused, NoBadge, KeyFileRefused) as problem:
+        return _complain(str(problem))
+    me = badge.certified
+    until = me.not_after.isoformat(timespec="minutes")
+    print(f"{me.identity.edge_id} at {me.identity.station_id} has certificate {me.serial}", end=" ")
+    print(f"until {until}; the running node renews it")
+    return 0
+
+
+def _quiet_grpc() -> None:
+    """A handshake that fails is told by whoever dialled; gRPC would tell it a second time."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
 def _doctor(chosen: argparse.Namespace) -> int:
     from edge_gate.adapters.doctor import examine
     from edge_gate.config import ConfigWrong
 
     try:
-        findings = examine(_read(chosen.config), models_folder(), folder=chosen.config.parent)
+        folder, now = chosen.config.parent, datetime.now(UTC)
+        findings = examine(_read(chosen.config), models_folder(), folder=folder, now=now)
     except ConfigWrong as problem:
         return _complain(str(problem))
     for finding in findings:

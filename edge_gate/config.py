@@ -46,11 +46,13 @@ class StationConfig:
     station_id: str
     """Stop id, as in the tariff's network."""
     edge_id: str
-    """The node's name, as admitted by the cloud."""
+    """The node's name, as in its bootstrap token and then in its certificate."""
     data_dir: Path
-    """Folder of outbox, gallery replica and node key; made if missing."""
+    """Folder of outbox, gallery replica, node key and trust; made if missing."""
     cloud: str
-    """Address of the sync service, HOST:PORT; empty runs without a cloud."""
+    """Address of the cloud's main port, HOST:PORT; empty runs without a cloud."""
+    cloud_devices: str = ""
+    """Address of the cloud's device port, HOST:PORT; if empty, the port after that of `cloud`."""
     listen: str = "127.0.0.1:8080"
     """Where the node's own pages are served, HOST:PORT."""
     listen_names: tuple[str, ...] = ()
@@ -100,6 +102,9 @@ class StationConfig:
         TiersConfig(self.target_fpir, self.second_tier_share)
         if not 1 <= self.model_threads <= 16:
             raise ValueError("model_threads is 1 to 16")
+        for address in (self.cloud, self.cloud_devices):
+            if address and not address.rpartition(":")[2].isdecimal():
+                raise ValueError("cloud and cloud_devices are HOST:PORT")
         if not 7 <= self.keep_taps_days <= 3_650:
             raise ValueError("keep_taps_days is 7 to 3,650")
 
@@ -107,6 +112,14 @@ class StationConfig:
     def tiers(self) -> TiersConfig:
         """The promise to strangers, and its split."""
         return TiersConfig(self.target_fpir, self.second_tier_share)
+
+    @property
+    def device_port(self) -> str:
+        """Where the node joins, HOST:PORT, and goes with an expired certificate."""
+        if self.cloud_devices or not self.cloud:
+            return self.cloud_devices
+        host, _, port = self.cloud.rpartition(":")
+        return f"{host}:{int(port) + 1}"
 
     def lane_config(self, lane: LaneSpec) -> LaneConfig:
         """Return the stages' configuration with the lane's own zone in it."""

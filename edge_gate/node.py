@@ -6,6 +6,7 @@ a process may have (clocks, randomness, the models' folder) comes in from there.
 
 import hashlib
 import logging
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,19 +16,27 @@ from pathlib import Path
 from uuid import UUID
 
 from cloud_sync.adapters.grpc_client import (
+    Badge,
+    CertificateKeeper,
     FollowerConfig,
     GalleryFollower,
     HealthReporter,
+    KeeperConfig,
+    NoBadge,
     ReporterConfig,
     TapUplink,
     UplinkConfig,
+    fetched_ca,
+    join,
 )
 from cloud_sync.adapters.memory_keys import MemoryVault
 from cloud_sync.adapters.node_key_file import load_or_make
+from cloud_sync.adapters.node_trust import NodeTrust
 from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
 from cloud_sync.adapters.tmpfs_vault import TmpfsVault, default_folder
 from cloud_sync.clock import Clock
+from cloud_sync.device import Identity
 from cloud_sync.fleet import EdgeHealth
 from cloud_sync.gallery import Change, Delta, PutDenial, PutKey, PutSetting, PutTemplate
 from cloud_sync.lease import assumed
@@ -52,7 +61,14 @@ from edge_gate.lap import Laps
 from edge_gate.loop import Chore, LaneLoop, NodeLoop, Service, make_turn
 from edge_gate.moment import Moment, moment
 from edge_gate.pipeline import LanePipeline, Organs
-from edge_gate.status import Journal, StationStatus, gallery_status, orders_status
+from edge_gate.status import (
+    CertificateStatus,
+    Journal,
+    StationStatus,
+    certificate_status,
+    gallery_status,
+    orders_status,
+)
 from edge_gate.tapping import Place, Tapper
 from edge_gate.tiers import Tiers
 from edge_gate.web import NodeDoors, make_app
@@ -89,6 +105,48 @@ def node_key(config: StationConfig, entropy: Callable[[int], bytes]) -> NodeKey:
     return load_or_make(config.data_dir / "node.key", entropy=entropy)
 
 
+def node_trust(config: StationConfig) -> NodeTrust:
+    """Return the folder of what the node is known by and whom it trusts."""
+    return NodeTrust(config.data_dir / "trust")
+
+
+def join_cloud(
+    config: StationConfig, token: str, *, target: str, ca: str, entropy: Callable[[int], bytes]
+) -> Badge:
+    """Let the node be enrolled at the cloud; return what it is known by from now on.
+
+    Args:
+        config: The station's.
+        token: As the operator typed it.
+        target: `host:port` of the cloud's device port; empty for the configuration's.
+        ca: File with the authority's certificate, or its SHA-256 in hex.
+        entropy: For a node without its key of taps yet.
+
+    Raises:
+        ConfigWrong: There is no cloud to join, or no such file.
+        DeviceAway: No answer.
+        DeviceRefused: The cloud said no.
+        NoBadge: The trust folder cannot be used.
+        KeyFileRefused: The node's key cannot be used.
+    """
+    target = target or config.device_port
+    if not target:
+        raise ConfigWrong("the station's file names no cloud; give --cloud HOST:PORT")
+    try:
+        is_print = re.fullmatch(r"(?:[0-9A-Fa-f]{2}:?){32}", ca)
+        authority = fetched_ca(target, ca) if is_print else Path(ca).read_bytes()
+    except OSError as problem:
+        raise ConfigWrong(f"{ca}: {problem.strerror}") from problem
+    return join(
+        node_trust(config),
+        Identity(config.station_id, config.edge_id),
+        node_key(config, entropy),
+        token,
+        target=target,
+        ca=authority,
+    )
+
+
 class Node:
     """One station's process."""
 
@@ -107,6 +165,7 @@ class Node:
         """
         self._config, self._given = config, given
         key = node_key(config, given.entropy)
+        self._trust = node_trust(config)
         self._outbox = SqliteOutbox(config.data_dir / "outbox.db", key, new_id=given.new_id)
         self._replica = SqliteReplica(config.data_dir / "gallery.db")
         self._sight = sight.open_sight(config, given.models)
@@ -247,8 +306,10 @@ class Node:
                 config.edge_id,
                 config.station_id,
                 self._sight.space,
+                self._trust.badge,
                 outbox_depth=self._outbox.depth,
                 vault=_vault(config),
+                takes_plain=False,
                 entropy=given.entropy,
             ),
             clock=given.clock,
@@ -256,17 +317,28 @@ class Node:
         )
         self._uplink = TapUplink(
             self._outbox,
-            config=UplinkConfig(config.cloud, config.edge_id),
+            config=UplinkConfig(
+                config.cloud, config.edge_id, self._trust.badge, device_target=config.device_port
+            ),
             clock=given.clock,
             draw=given.draw,
         )
         reporter = HealthReporter(
-            self._health, config=ReporterConfig(config.cloud, config.edge_id), clock=given.clock
+            self._health,
+            config=ReporterConfig(config.cloud, config.edge_id, self._trust.badge),
+            clock=given.clock,
+        )
+        keeper = CertificateKeeper(
+            self._trust,
+            config=KeeperConfig(config.cloud, config.device_port),
+            clock=given.clock,
+            draw=given.draw,
         )
         return (
             Service("gallery", follower.run),
             Service("uplink", self._uplink.run),
             Service("health", reporter.run),
+            Service("certificate", keeper.run),
         )
 
     def _health(self) -> EdgeHealth:
@@ -329,7 +401,16 @@ class Node:
             tuple(lane.status for lane in self._lanes.values()),
             self._journal.newest(),
             orders_status(self._holdings, now),
+            self._certificate(now),
         )
+
+    def _certificate(self, now: Moment) -> CertificateStatus:
+        if not self._config.cloud:
+            return CertificateStatus("none needed without a cloud")
+        try:
+            return certificate_status(self._trust.badge().certified, now.wall)
+        except NoBadge as problem:
+            return CertificateStatus(str(problem))
 
 
 def _vault(config: StationConfig) -> Vault:

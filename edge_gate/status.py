@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from cloud_sync.device import Certified, Route, route
 from cloud_sync.lease import is_usable
 from edge_gate.answer import Answer
 from edge_gate.holdings import Holdings
@@ -71,6 +72,17 @@ class OrdersStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateStatus:
+    """What the cloud knows this node by."""
+
+    words: str = "none"
+    """How good it is, or what is missing."""
+    issued: datetime | None = None
+    until: datetime | None = None
+    """Its last moment."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """One answer in the list of the last ones."""
 
@@ -96,6 +108,7 @@ class StationStatus:
     decisions: tuple[Decision, ...]
     """The newest first."""
     orders: OrdersStatus = field(default_factory=OrdersStatus)
+    certificate: CertificateStatus = CertificateStatus()
 
 
 class Journal:
@@ -148,6 +161,20 @@ def orders_status(holdings: Holdings, now: Moment) -> OrdersStatus:
         tariff=orders.tariff.version if orders.tariff else "",
         refused=tuple(sorted(orders.refused)),
     )
+
+
+_ROUTES = {
+    Route.MAIN: "good",
+    Route.GRACE: "not good now: only taps go to the cloud",
+    Route.NONE: "long out: this node must join anew",
+}
+
+
+def certificate_status(certified: Certified, now: datetime) -> CertificateStatus:
+    """Return how good the node's certificate is, by the node's own clock."""
+    hours = int((now - certified.issued).total_seconds() // 3_600)
+    words = f"{_ROUTES[route(certified, now)]}, {max(hours, 0)} h old"
+    return CertificateStatus(words, certified.issued, certified.not_after)
 
 
 def lane_by_id(lanes: Sequence[LaneStatus], lane_id: str) -> LaneStatus | None:

@@ -36,7 +36,9 @@ def _own_ledger() -> ErasureFile:
     return ledger_in(folder)
 
 
-SAFE = safe_in(_shared())
+FOLDER = _shared()
+"""Where this run's keys are."""
+SAFE = safe_in(FOLDER)
 """What seals and opens in tests, and in processes that inherit the environment."""
 LEDGER = _own_ledger()
 """Where tests that look at no ledger write what is erased."""

@@ -1,6 +1,7 @@
 """How long a full resync takes, end to end on this machine."""
 
 import asyncio
+import os
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -10,17 +11,21 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from cloud_sync.adapters.grpc_channel import Badge
 from cloud_sync.adapters.grpc_follower import FollowerConfig, GalleryFollower
-from cloud_sync.adapters.grpc_server import ServerConfig, Stores, serve
+from cloud_sync.adapters.grpc_server import Ports, ServerConfig, Stores, serve
+from cloud_sync.adapters.loopback_trust import badge_of, loopback_trust
 from cloud_sync.adapters.memory_keys import MemoryVault
 from cloud_sync.adapters.outgoing import Sealing
 from cloud_sync.adapters.postgres import PostgresViewLog
+from cloud_sync.adapters.postgres_registry import PostgresRegistry
 from cloud_sync.adapters.postgres_taps import PostgresTapLog
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
 from cloud_sync.adapters.tables import EDGE_NODE, VIEW, VIEW_ITEM, VIEW_LOG
 from cloud_sync.adapters.wakes import Wakes, conninfo, listen
 from cloud_sync.clock import Clock
 from cloud_sync.content import Space
+from cloud_sync.device import Identity
 from cloud_sync.gallery import Change, Delta, DropTemplate, PutTemplate
 from cloud_sync.generate import templates
 from cloud_sync.lease import Anchor, Lease
@@ -104,6 +109,7 @@ class _Cloud:
         self._engine = engine
         self._sealing = sealing
         self._views = views
+        self._trust = loopback_trust(PostgresRegistry(engine), clock, os.urandom)
         self._clock = clock
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -130,7 +136,9 @@ class _Cloud:
     async def _serve(self) -> None:
         wakes = Wakes()
         chore = asyncio.create_task(listen(wakes, conninfo(self._engine)))
-        stores = Stores(self._views, PostgresTapLog(self._engine), sealing=self._sealing)
+        stores = Stores(
+            self._views, PostgresTapLog(self._engine), self._trust, sealing=self._sealing
+        )
         await serve(
             stores,
             ServerConfig("127.0.0.1:0", grace_s=0.5),
@@ -142,8 +150,12 @@ class _Cloud:
         chore.cancel()
         await asyncio.gather(chore, return_exceptions=True)
 
-    def _is_ready(self, port: int) -> None:
-        self.port = port
+    def badge(self) -> Badge:
+        """Return what the bench's edge is known by."""
+        return badge_of(self._trust, Identity(_STATION, _EDGE), self._clock.wall())
+
+    def _is_ready(self, ports: Ports) -> None:
+        self.port = ports.main
         self._ready.set()
 
 
@@ -173,7 +185,7 @@ def resync(engine: sa.Engine, count: int, *, safe: Safe, clock: Clock) -> Figure
     cloud.start()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return _followed(views, cloud.port, Path(folder), (count, publish_s), clock=clock)
+            return _followed(views, cloud, Path(folder), (count, publish_s), clock=clock)
     finally:
         cloud.stop()
         _take_away(engine)
@@ -181,7 +193,7 @@ def resync(engine: sa.Engine, count: int, *, safe: Safe, clock: Clock) -> Figure
 
 def _followed(
     views: PostgresViewLog,
-    port: int,
+    cloud: _Cloud,
     folder: Path,
     before: tuple[int, float],
     *,
@@ -189,13 +201,19 @@ def _followed(
 ) -> Figures:
     count, publish_s = before
     hands = _Hands()
+    badge = cloud.badge()
     replica = SqliteReplica(folder / "gallery.db")
     follower = GalleryFollower(
         replica,
         hands.take,
         _ignore_lease,
         config=FollowerConfig(
-            f"127.0.0.1:{port}", _EDGE, _STATION, Space("bench"), vault=MemoryVault()
+            f"127.0.0.1:{cloud.port}",
+            _EDGE,
+            _STATION,
+            Space("bench"),
+            lambda: badge,
+            vault=MemoryVault(),
         ),
         clock=clock,
         draw=lambda: 0.5,

@@ -1,10 +1,15 @@
-"""What both ends of the wire agree on about the transport.
+"""What both ends of the wire agree on about the transport, and how a node dials.
 
 Figures from reference/reliability.md, 2.5: without `grpc.http2.ping_timeout_ms` a frozen peer shows
 after 69 s instead of 14 s, whatever `keepalive_timeout_ms` says.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
 import grpc
+
+from cloud_sync.device import Certified
 
 MESSAGE_MAX = 8 * 1024 * 1024
 """Bytes; a chunk of 256 templates is 280 kB, a batch of 500 taps 200 kB."""
@@ -12,6 +17,8 @@ TAPS_DEADLINE_S = 10.0
 """For a batch of taps."""
 HEALTH_DEADLINE_S = 2.0
 """For a report of a node's health: the next one comes soon."""
+DEVICE_DEADLINE_S = 10.0
+"""For a call of the device service."""
 
 _KEEPALIVE = (
     ("grpc.keepalive_time_ms", 10_000),
@@ -31,6 +38,15 @@ SERVER_OPTIONS = (
     # A second server on the port must fail, not take every other connection.
     ("grpc.so_reuseport", 0),
 )
+DEVICE_SERVER_OPTIONS = tuple(
+    {
+        **dict(SERVER_OPTIONS),
+        # Strangers may knock here: nobody stays, and nothing is larger than a batch of taps.
+        "grpc.max_receive_message_length": 1024 * 1024,
+        "grpc.max_connection_idle_ms": 30_000,
+        "grpc.max_connection_age_ms": 300_000,
+    }.items()
+)
 _CLIENT_OPTIONS = (
     *_KEEPALIVE,
     ("grpc.max_reconnect_backoff_ms", 30_000),
@@ -39,13 +55,57 @@ _CLIENT_OPTIONS = (
 )
 
 
-def dial(target: str) -> grpc.Channel:
-    """Return a new channel; it connects when it is used first.
+class NoBadge(Exception):
+    """This node has no certificate that it could show; says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """What a node shows and what it trusts; its `repr` holds no key."""
+
+    certified: Certified
+    """What the certificate says."""
+    certificate: bytes
+    """PEM."""
+    key: bytes = field(repr=False)
+    """The certificate's private key, PEM."""
+    trusted: bytes = field(repr=False)
+    """The authorities by which the cloud is known, PEM."""
+    cloud_key: bytes
+    """What the cloud's chunks are signed with, Ed25519, 32 bytes."""
+
+
+BadgeSource = Callable[[], Badge]
+"""Gives the badge that is on disk now; raises `NoBadge`."""
+
+
+def dial(target: str, badge: Badge) -> grpc.Channel:
+    """Return a new channel to the main port; it connects when it is used first.
 
     Args:
-        target: `host:port` of the cloud.
+        target: `host:port` of the cloud; its certificate must be for this host.
+        badge: Whom the node is, and whom it trusts.
     """
+    return _dialled(
+        target, grpc.ssl_channel_credentials(badge.trusted, badge.key, badge.certificate)
+    )
+
+
+def dial_device(target: str, trusted: bytes) -> grpc.Channel:
+    """Return a new channel to the device port; it connects when it is used first.
+
+    Args:
+        target: `host:port` of the cloud's device port.
+        trusted: The authorities by which the cloud is known, PEM.
+    """
+    return _dialled(target, grpc.ssl_channel_credentials(trusted))
+
+
+def _dialled(target: str, credentials: grpc.ChannelCredentials) -> grpc.Channel:
     # Templates are noise to a compressor: 8 % at best (reference/reliability.md, 2.4).
-    return grpc.insecure_channel(
-        target, options=_CLIENT_OPTIONS, compression=grpc.Compression.NoCompression
+    return grpc.secure_channel(
+        target,
+        credentials,
+        options=_CLIENT_OPTIONS,
+        compression=grpc.Compression.NoCompression,
     )

@@ -13,6 +13,7 @@ from gateline.sync.v1 import gallery_service_pb2 as pb
 
 from cloud_sync import follow
 from cloud_sync.adapters.granted import Granted
+from cloud_sync.adapters.grpc_channel import BadgeSource, NoBadge
 from cloud_sync.adapters.grpc_stream import Stream, StreamLost
 from cloud_sync.backoff import Backoff
 from cloud_sync.chunk_signature import ChunkVerifier
@@ -43,13 +44,15 @@ class FollowerConfig:
     """Whose view is followed, and where."""
 
     target: str
-    """`host:port` of the cloud."""
+    """`host:port` of the cloud's main port."""
     edge_id: str
-    """This node, as admitted."""
+    """This node, as in its certificate."""
     station_id: str
     """Its station."""
     space: Space
     """What the loaded model can compare."""
+    badge: BadgeSource = field(repr=False)
+    """Gives what the node is known by."""
     outbox_depth: Callable[[], int] = lambda: 0
     """Returns how many taps wait, for the cloud's overview."""
     backoff: Backoff = field(default_factory=Backoff)
@@ -58,8 +61,6 @@ class FollowerConfig:
     """Where the key grant is kept; without one nothing is asked to be sealed."""
     takes_plain: bool = True
     """Whether a cloud that does not seal is followed; a node at a station says no."""
-    cloud_key: bytes | None = field(default=None, repr=False)
-    """Ed25519, 32 bytes: who signs chunks. Without it they are taken unsigned."""
     entropy: Callable[[int], bytes] = os.urandom
     """Gives that many random bytes, fit for keys."""
 
@@ -100,7 +101,7 @@ class GalleryFollower:
         self._say: Callable[[pb.FollowRequest], None] = _to_nobody
         self._digest_due_s = 0.0
         self._granted = _granted(config)
-        self._verifier = ChunkVerifier(config.cloud_key) if config.cloud_key else None
+        self._verifier: ChunkVerifier | None = None
         self.divergences = 0
         """How often the disk was found to differ from the view at its own revision."""
 
@@ -138,14 +139,16 @@ class GalleryFollower:
     def _connection(self, stop: threading.Event) -> str:
         """Hold one connection; return why it ended."""
         try:
-            with Stream(self._config.target, self._config.space) as stream:
+            badge = self._config.badge()
+            self._verifier = ChunkVerifier(badge.cloud_key)
+            with Stream(self._config.target, badge, self._config.space) as stream:
                 self._say = stream.say
                 self._converse(stream, stop)
         except _HungUp as ended:
             level = logging.ERROR if ended.is_alarm else logging.INFO
             say(_LOG, "hung_up", level=level, reason=str(ended))
             return str(ended)
-        except (StreamLost, WireBroken, ReplicaFailed) as problem:
+        except (NoBadge, StreamLost, WireBroken, ReplicaFailed) as problem:
             return str(problem)
         finally:
             self._say = _to_nobody
@@ -280,7 +283,9 @@ class GalleryFollower:
         """Return what the next message is believed by."""
         plan, granted = state.plan, self._granted
         opener = granted.opener(plan.epoch) if plan is not None and granted is not None else None
-        return Trust(self._config.station_id, opener, self._verifier)
+        # A cloud that seals signs as well; one that sends in plain may be of the version before.
+        is_signed = opener is not None or not self._config.takes_plain
+        return Trust(self._config.station_id, opener, self._verifier if is_signed else None)
 
     def _take_grant(self, epoch: UUID, wrapped: bytes) -> None:
         """Hold the keys; what lies on the disk under them can be read from now on."""

@@ -6,8 +6,8 @@ told is decided in `serve_view`, what becomes of taps in `ingest`.
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -19,8 +19,11 @@ from gateline.sync.v1 import (
     tap_service_pb2_grpc,
 )
 
-from cloud_sync.adapters.grpc_channel import SERVER_OPTIONS
+from cloud_sync.adapters.grpc_channel import DEVICE_SERVER_OPTIONS, SERVER_OPTIONS
+from cloud_sync.adapters.grpc_device import DevicePort, Renewal
+from cloud_sync.adapters.grpc_guard import DeviceTrust, Guard
 from cloud_sync.adapters.grpc_session import Session, SessionEnded, Tools, first
+from cloud_sync.adapters.listener import Listener
 from cloud_sync.adapters.outgoing import Sealing
 from cloud_sync.adapters.shelf import Shelf
 from cloud_sync.adapters.wakes import Wakes
@@ -47,6 +50,10 @@ class ServerConfig:
     """Snapshots sent at once, from 1: each holds a whole view in memory, 100 MB at 50,000."""
     streams_max: int = 1_000
     """Calls served at once, from 1; past it the edge is told to come back."""
+    device_listen: str = ""
+    """`host:port` of the device port; port 0 takes a free one, empty opens none."""
+    strangers_max: int = 64
+    """Calls served at once on the device port, from 1: nobody there has shown who they are."""
     grace_s: float = 2.0
     """How long calls may finish when the server stops, seconds, 0 or more."""
 
@@ -57,11 +64,22 @@ class Stores:
 
     views: ViewLog
     taps: TapLog
+    trust: DeviceTrust
+    """By what nodes are known."""
     fleet: FleetLog | None = None
     """Where the nodes' reports are kept; None takes none."""
     sealing: Sealing | None = None
     """How templates leave the cloud; None sends them in plain, and serves edges that bring no key:
     for tests, and while nodes of the version before are upgraded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where it serves."""
+
+    main: int
+    device: int
+    """0 where none is open."""
 
 
 async def serve(
@@ -71,60 +89,73 @@ async def serve(
     wakes: Wakes,
     clock: Clock,
     stop: asyncio.Event,
-    on_ready: Callable[[int], None],
+    on_ready: Callable[[Ports], None],
 ) -> None:
     """Serve until `stop` is set.
 
     Args:
-        stores: Views and taps.
+        stores: Views and taps, and by what nodes are known.
         config: Where and how.
-        wakes: Tells which views changed; listening is its owner's business.
+        wakes: Tells which views changed and which edges were revoked; listening is its owner's
+            business.
         clock: The time.
         stop: Ends the server, streams first.
-        on_ready: Called with the port once it serves.
+        on_ready: Called with the ports once it serves.
 
     Raises:
-        RuntimeError: The address is taken.
+        RuntimeError: An address is taken.
+        AuthorityFailed: There is nobody to sign the cloud's own certificate.
     """
-    server = grpc.aio.server(
-        options=SERVER_OPTIONS,
-        compression=grpc.Compression.NoCompression,
-        maximum_concurrent_rpcs=config.streams_max,
-    )
-    shelf = Shelf(config.snapshots_max)
-    tools = Tools(stores.views, config.serve, shelf, wakes, clock, stores.sealing)
-    _Gallery(tools).join(server)
-    _Taps(stores.taps, clock).join(server)
-    if stores.fleet is not None:
-        _Fleet(stores.fleet, stores.views, clock).join(server)
-    port = server.add_insecure_port(config.listen)
-    await server.start()
-    on_ready(port)
+    trust = stores.trust
+    listener = Listener(trust.authority, trust.names, clock=clock, entropy=trust.entropy)
+    guard = Guard(trust, wakes, clock)
+    main = _main_server(stores, config, guard, wakes, clock)
+    servers = [main]
+    ports = Ports(main.add_secure_port(config.listen, listener.main_port()), 0)
+    if config.device_listen:
+        device = _server(DEVICE_SERVER_OPTIONS, config.strangers_max)
+        DevicePort(trust, guard, stores.views, stores.taps, clock).join(device)
+        bound = device.add_secure_port(config.device_listen, listener.device_port())
+        ports = replace(ports, device=bound)
+        servers.append(device)
+    for server in servers:
+        await server.start()
+    on_ready(ports)
     try:
         await stop.wait()
     finally:
         wakes.end()
-        await server.stop(config.grace_s)
+        await asyncio.gather(*(server.stop(config.grace_s) for server in servers))
 
 
-def _caller(context: grpc.aio.ServicerContext, claimed: str) -> str:
-    """Return who is calling: the one place where identity is established.
+def _main_server(
+    stores: Stores, config: ServerConfig, guard: Guard, wakes: Wakes, clock: Clock
+) -> grpc.aio.Server:
+    server = _server(SERVER_OPTIONS, config.streams_max)
+    shelf = Shelf(config.snapshots_max)
+    tools = Tools(stores.views, config.serve, shelf, wakes, clock, stores.sealing)
+    _Gallery(tools, guard).join(server)
+    _Taps(stores.taps, guard, clock).join(server)
+    Renewal(stores.trust, guard, clock).join(server)
+    if stores.fleet is not None:
+        _Fleet(stores.fleet, stores.views, guard, clock).join(server)
+    return server
 
-    Until edges bring certificates this is what the message claims, so the network must be trusted.
 
-    Args:
-        context: Of the call.
-        claimed: The edge id in the message.
-    """
-    del context
-    return claimed
+def _server(options: Sequence[tuple[str, int]], calls_max: int) -> grpc.aio.Server:
+    return grpc.aio.server(
+        options=options,
+        compression=grpc.Compression.NoCompression,
+        maximum_concurrent_rpcs=calls_max,
+    )
 
 
 class _Gallery(gallery_service_pb2_grpc.GalleryServiceServicer):
     """Follow streams."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, guard: Guard) -> None:
         self._tools = tools
+        self._guard = guard
 
     def join(self, server: grpc.aio.Server) -> None:
         """Be served by this server."""
@@ -133,10 +164,14 @@ class _Gallery(gallery_service_pb2_grpc.GalleryServiceServicer):
 
     async def Follow(self, requests: Any, context: grpc.aio.ServicerContext) -> None:  # noqa: N802
         """Serve one edge until either side hangs up."""
+        certified = await self._guard.caller(context)
+        me = certified.identity
         try:
-            hello = await first(requests)
-            edge_id = _caller(context, hello.edge_id)
-            await Session(hello, edge_id, self._tools, write=context.write).run(requests)
+            said = await first(requests)
+            await self._guard.check_names(context, certified, said.edge_id, said.station_id)
+            hello = replace(said, edge_id=me.edge_id, station_id=me.station_id)
+            session = Session(hello, me.edge_id, self._tools, write=context.write)
+            await self._guard.watch(context, certified, session.run(requests))
         except SessionEnded as ended:
             await context.abort(ended.code, ended.detail)
 
@@ -144,8 +179,9 @@ class _Gallery(gallery_service_pb2_grpc.GalleryServiceServicer):
 class _Taps(tap_service_pb2_grpc.TapServiceServicer):
     """Tap batches."""
 
-    def __init__(self, taps: TapLog, clock: Clock) -> None:
+    def __init__(self, taps: TapLog, guard: Guard, clock: Clock) -> None:
         self._taps = taps
+        self._guard = guard
         self._clock = clock
 
     def join(self, server: grpc.aio.Server) -> None:
@@ -159,7 +195,9 @@ class _Taps(tap_service_pb2_grpc.TapServiceServicer):
         context: grpc.aio.ServicerContext,
     ) -> tap_service_pb2.BatchCreateTapsResponse:
         """Store a batch; answer after the commit."""
-        request.edge_id = _caller(context, request.edge_id)
+        certified = await self._guard.caller(context)
+        await self._guard.check_names(context, certified, request.edge_id)
+        request.edge_id = certified.identity.edge_id
         try:
             batch = batch_from_proto(request)
             receipt = await asyncio.to_thread(self._taps.ingest, batch, self._clock.wall())
@@ -177,9 +215,10 @@ class _Taps(tap_service_pb2_grpc.TapServiceServicer):
 class _Fleet(fleet_service_pb2_grpc.FleetServiceServicer):
     """Reports of the nodes' health."""
 
-    def __init__(self, fleet: FleetLog, views: ViewLog, clock: Clock) -> None:
+    def __init__(self, fleet: FleetLog, views: ViewLog, guard: Guard, clock: Clock) -> None:
         self._fleet = fleet
         self._views = views
+        self._guard = guard
         self._clock = clock
 
     def join(self, server: grpc.aio.Server) -> None:
@@ -193,7 +232,9 @@ class _Fleet(fleet_service_pb2_grpc.FleetServiceServicer):
         context: grpc.aio.ServicerContext,
     ) -> fleet_service_pb2.ReportHealthResponse:
         """Keep a report under the caller's own name."""
-        edge_id = _caller(context, request.edge_id)
+        certified = await self._guard.caller(context)
+        await self._guard.check_names(context, certified, request.edge_id)
+        edge_id = certified.identity.edge_id
         try:
             await asyncio.to_thread(self._keep, request, edge_id)
         except EdgeUnknown as problem:

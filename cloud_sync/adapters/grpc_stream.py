@@ -10,7 +10,7 @@ import grpc
 from gateline.sync.v1 import gallery_service_pb2 as pb
 from gateline.sync.v1 import gallery_service_pb2_grpc
 
-from cloud_sync.adapters.grpc_channel import dial
+from cloud_sync.adapters.grpc_channel import Badge, dial
 from cloud_sync.content import Space
 from cloud_sync.opener import Trust
 from cloud_sync.wire import response_from_proto
@@ -28,12 +28,12 @@ class StreamLost(Exception):
 class Stream:
     """One connection with its reading thread; a bounded queue lies between."""
 
-    def __init__(self, target: str, space: Space) -> None:
+    def __init__(self, target: str, badge: Badge, space: Space) -> None:
         self._space = space
         self._inbox: queue.Queue[pb.FollowResponse | StreamLost] = queue.Queue(_INBOX_MAX)
         self._outgoing: queue.SimpleQueue[pb.FollowRequest | None] = queue.SimpleQueue()
         self._is_closed = threading.Event()
-        self._channel = dial(target)
+        self._channel = dial(target, badge)
         make = gallery_service_pb2_grpc.GalleryServiceStub
         stub = make(self._channel)  # type: ignore[no-untyped-call]  # generated
         self._call = stub.Follow(iter(self._outgoing.get, None))

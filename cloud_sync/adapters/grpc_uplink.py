@@ -1,6 +1,7 @@
 """The edge's loop that sends taps: performs what `uplink` decides."""
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,18 +9,28 @@ from dataclasses import dataclass, field
 import grpc
 from gateline.sync.v1 import tap_service_pb2_grpc
 
-from cloud_sync.adapters.grpc_channel import TAPS_DEADLINE_S, dial
+from cloud_sync.adapters.grpc_channel import (
+    TAPS_DEADLINE_S,
+    BadgeSource,
+    NoBadge,
+    dial,
+    dial_device,
+)
+from cloud_sync.adapters.grpc_device_client import GraceTapSink
 from cloud_sync.backoff import Backoff
 from cloud_sync.clock import Clock
+from cloud_sync.device import Route, route
 from cloud_sync.outbox import Outbox, OutboxFailed
 from cloud_sync.tap_log import Batch, Receipt
-from cloud_sync.uplink import LinkDown, LinkRefused, Outcome, Position, step
+from cloud_sync.uplink import LinkDown, LinkRefused, Outcome, Position, TapSink, step
 from cloud_sync.wire import batch_to_proto, receipt_from_proto
 from fare.log import say
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1
 """How soon a tap goes up that nobody announced, seconds."""
+_PAST_MAIN_S = 30.0
+"""So long taps go past the main port before the node tries it again, seconds."""
 _REFUSALS = (
     grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -32,9 +43,13 @@ class UplinkConfig:
     """Whose taps go up, and where."""
 
     target: str
-    """`host:port` of the cloud."""
+    """`host:port` of the cloud's main port."""
     edge_id: str
-    """This node, as admitted."""
+    """This node, as in its certificate."""
+    badge: BadgeSource = field(repr=False)
+    """Gives what the node is known by."""
+    device_target: str = ""
+    """`host:port` of the device port; empty goes nowhere without a good certificate."""
     deadline_s: float = TAPS_DEADLINE_S
     """For one batch, seconds, above 0."""
     backoff: Backoff = field(default_factory=Backoff)
@@ -86,6 +101,8 @@ class TapUplink:
         self._clock = clock
         self._draw = draw
         self._nudged = threading.Event()
+        self._is_refused = False
+        """Whether the main port has just said no."""
 
     def nudge(self) -> None:
         """Say that a tap was appended, so that it goes up at once; any thread may."""
@@ -101,19 +118,43 @@ class TapUplink:
         failures = 0
         while not stop.is_set():
             began_s = self._clock.monotonic_s()
-            channel = dial(self._config.target)
             try:
-                sink = GrpcTapSink(channel, deadline_s=self._config.deadline_s)
-                while not stop.is_set():
-                    position = self._once(sink, position)
-            except (LinkDown, LinkRefused, OutboxFailed) as problem:
+                position = self._connection(position, stop)
+            except (LinkDown, LinkRefused, NoBadge, OutboxFailed) as problem:
                 held_s = self._clock.monotonic_s() - began_s
                 failures = self._config.backoff.failures_after(failures, held_s)
                 self._rest(problem, failures, stop)
-            finally:
-                channel.close()
 
-    def _once(self, sink: GrpcTapSink, position: Position) -> Position:
+    def _connection(self, position: Position, stop: threading.Event) -> Position:
+        """Send over one connection, until it breaks or another way may be open.
+
+        Raises:
+            LinkDown, LinkRefused, OutboxFailed: As `uplink.step` does.
+            NoBadge: Nobody would take the taps.
+        """
+        badge, config = self._config.badge(), self._config
+        in_time = route(badge.certified, self._clock.wall()) is Route.MAIN
+        is_past_main = bool(config.device_target) and (self._is_refused or not in_time)
+        self._is_refused = False
+        sink: TapSink
+        if is_past_main:
+            channel = dial_device(config.device_target, badge.trusted)
+            sink = GraceTapSink(channel, badge, deadline_s=config.deadline_s)
+        else:
+            channel = dial(config.target, badge)
+            sink = GrpcTapSink(channel, deadline_s=config.deadline_s)
+        until_s = self._clock.monotonic_s() + (_PAST_MAIN_S if is_past_main else math.inf)
+        try:
+            while not stop.is_set() and self._clock.monotonic_s() < until_s:
+                position = self._once(sink, position)
+        except LinkRefused:
+            self._is_refused = not is_past_main
+            raise
+        finally:
+            channel.close()
+        return position
+
+    def _once(self, sink: TapSink, position: Position) -> Position:
         self._nudged.clear()
         position, outcome = step(self._outbox, sink, self._config.edge_id, position)
         match outcome:

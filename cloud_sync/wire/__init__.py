@@ -10,6 +10,7 @@ from cloud_sync.wire.gallery import (
 from cloud_sync.wire.primitive import WireBroken
 from cloud_sync.wire.taps import (
     batch_from_proto,
+    batch_request_of,
     batch_to_proto,
     receipt_from_proto,
     receipt_to_proto,
@@ -18,6 +19,7 @@ from cloud_sync.wire.taps import (
 __all__ = [
     "WireBroken",
     "batch_from_proto",
+    "batch_request_of",
     "batch_to_proto",
     "health_from_proto",
     "health_to_proto",

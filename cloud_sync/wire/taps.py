@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from gateline.sync.v1 import tap_service_pb2 as pb
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from cloud_sync.outbox import SealedTap
 from cloud_sync.tap_log import BATCH_MAX, Batch, Receipt
@@ -34,8 +35,12 @@ def batch_to_proto(batch: Batch) -> pb.BatchCreateTapsRequest:
     )
 
 
-def batch_from_proto(request: pb.BatchCreateTapsRequest) -> Batch:
+def batch_from_proto(request: pb.BatchCreateTapsRequest, *, is_suspect: bool = False) -> Batch:
     """Return the batch.
+
+    Args:
+        request: As received, with the edge that the caller was proven to be.
+        is_suspect: Whether that edge was revoked.
 
     Raises:
         WireBroken: Too many taps, or one that cannot be read.
@@ -44,7 +49,20 @@ def batch_from_proto(request: pb.BatchCreateTapsRequest) -> Batch:
         raise WireBroken(f"{len(request.taps)} taps in a batch")
     outbox_id = uuid_of(request.outbox_id)
     taps = tuple(_sealed_from_proto(sealed, outbox_id) for sealed in request.taps)
-    return Batch(request.edge_id, outbox_id, taps)
+    return Batch(request.edge_id, outbox_id, taps, is_suspect=is_suspect)
+
+
+def batch_request_of(encoded: bytes) -> pb.BatchCreateTapsRequest:
+    """Return a batch that came as bytes, signed as they are.
+
+    Raises:
+        WireBroken: They are not one.
+    """
+    try:
+        found: pb.BatchCreateTapsRequest = pb.BatchCreateTapsRequest.FromString(encoded)
+    except DecodeError as problem:
+        raise WireBroken("not a batch of taps") from problem
+    return found
 
 
 def receipt_to_proto(receipt: Receipt) -> pb.BatchCreateTapsResponse:

@@ -3,14 +3,19 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+from cloud_sync.adapters.grpc_channel import NoBadge
 from cloud_sync.adapters.node_key_file import KeyFileRefused, load_or_make
+from cloud_sync.adapters.node_trust import NodeTrust
+from cloud_sync.device import Route, route
 from edge_gate.adapters.cameras import UnknownSource, open_camera
 from edge_gate.adapters.pack import open_calibration, open_eye
 from edge_gate.camera import CameraLost
 from edge_gate.config import StationConfig
 from edge_gate.eye import ModelRefused
+from edge_gate.status import certificate_status
 
 _FREE_MIN_BYTES = 200_000_000
 """Disk that must be free: 200,000 taps of 500 bytes, and a second gallery of 50,000 templates."""
@@ -28,13 +33,16 @@ class Finding:
         return f"{'BAD ' if self.bad else 'good'}  {self.what}: {self.words}"
 
 
-def examine(config: StationConfig, models: Path, *, folder: Path) -> tuple[Finding, ...]:
+def examine(
+    config: StationConfig, models: Path, *, folder: Path, now: datetime
+) -> tuple[Finding, ...]:
     """Return what was found; nothing is changed and no camera device is opened.
 
     Args:
         config: The station's.
         models: The folder of all packs.
         folder: What relative camera paths start from.
+        now: Aware UTC.
     """
     cameras = [(lane.id, lane.camera) for lane in config.lanes]
     cameras += [(f"{lane.id} (codes)", lane.code_camera) for lane in config.lanes]
@@ -43,6 +51,7 @@ def examine(config: StationConfig, models: Path, *, folder: Path) -> tuple[Findi
         _threshold(config),
         _disk(config.data_dir),
         _key(config.data_dir / "node.key"),
+        _certificate(config, now),
         *(_camera(name, source, folder) for name, source in cameras if source),
     )
 
@@ -79,6 +88,17 @@ def _key(path: Path) -> Finding:
     except KeyFileRefused as refused:
         return Finding("key", str(refused), bad=True)
     return Finding("key", key.public_key.hex())
+
+
+def _certificate(config: StationConfig, now: datetime) -> Finding:
+    if not config.cloud:
+        return Finding("certificate", "none needed without a cloud")
+    try:
+        certified = NodeTrust(config.data_dir / "trust").badge().certified
+    except NoBadge as problem:
+        return Finding("certificate", str(problem), bad=True)
+    words = certificate_status(certified, now).words
+    return Finding("certificate", words, bad=route(certified, now) is not Route.MAIN)
 
 
 def _no_entropy(_: int) -> bytes:

@@ -142,6 +142,22 @@ class TestTapLog:
         assert log.stored(OUTBOX) == ()
         assert [item.blemish for item in log.quarantined(OUTBOX)] == [Blemish.BAD_SIGNATURE]
 
+    def test_taps_of_a_revoked_edge_wait_for_a_person(self, log: TapLog, noon: datetime) -> None:
+        """They are all kept and count as delivered, none is in the log, and the chain goes on."""
+        taps = chain(5)
+        log.ingest(batch(taps[:2]), noon)
+        bent = replace(taps[3], signature=bytes(64))
+
+        suspect = replace(batch([*taps[:3], bent]), is_suspect=True)
+        receipt = log.ingest(suspect, noon)
+        settled = log.ingest(suspect, noon)
+        again = log.ingest(batch(taps[4:]), noon)  # let in again, with a new token
+
+        assert (receipt, settled, again) == (Receipt(3, 4), Receipt(4), Receipt(5))
+        assert [sealed.seq for sealed in log.stored(OUTBOX)] == [1, 2, 5]
+        blemishes = {item.sealed.seq: item.blemish for item in log.quarantined(OUTBOX)}
+        assert blemishes == {3: Blemish.REVOKED, 4: Blemish.BAD_SIGNATURE}
+
     def test_other_content_in_a_taken_place_is_a_conflict(
         self, log: TapLog, noon: datetime
     ) -> None:

@@ -15,6 +15,7 @@ from gateline.sync.v1 import fleet_service_pb2_grpc
 from cloud_sync.adapters.grpc_client import HealthReporter, ReporterConfig, dial
 from cloud_sync.adapters.grpc_server import ServerConfig, Stores, serve
 from cloud_sync.adapters.memory_fleet import MemoryFleetLog
+from cloud_sync.adapters.memory_registry import MemoryRegistry
 from cloud_sync.adapters.memory_taps import MemoryTapLog
 from cloud_sync.adapters.memory_view import MemoryViewLog
 from cloud_sync.adapters.system_clock import SystemClock
@@ -24,6 +25,7 @@ from cloud_sync.view import EdgeNode
 from cloud_sync.wire import health_to_proto
 from tests.fleet import NOON, health
 from tests.served import free_port
+from tests.trust import source, trust_of
 
 BELL = EdgeNode("edge-1", "bell-tower", bytes(32))
 PATIENCE_S = 10.0
@@ -61,7 +63,7 @@ class Cloud:
     async def _serve(self, ready: threading.Event) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         await serve(
-            Stores(self.views, MemoryTapLog({}), self.fleet),
+            Stores(self.views, MemoryTapLog({}), trust_of(MemoryRegistry(self.views)), self.fleet),
             ServerConfig(f"127.0.0.1:{self.port}", grace_s=0.1),
             wakes=Wakes(),
             clock=SystemClock(),
@@ -95,7 +97,9 @@ def test_a_node_is_heard_again_and_again(cloud: Cloud) -> None:
     """The loop reports before there is a cloud, through its absence, and the newest word counts."""
     depths = itertools.count()
     stop = threading.Event()
-    config = ReporterConfig(f"127.0.0.1:{cloud.port}", "edge-1", every_s=0.05, deadline_s=1.0)
+    config = ReporterConfig(
+        f"127.0.0.1:{cloud.port}", "edge-1", source(), every_s=0.05, deadline_s=1.0
+    )
     loop = HealthReporter(
         lambda: health("edge-1", "not-mine", outbox_depth=next(depths)),
         config=config,
@@ -120,7 +124,7 @@ def test_a_node_is_heard_again_and_again(cloud: Cloud) -> None:
 def test_a_stranger_is_not_listed(cloud: Cloud) -> None:
     """A report of a node that nobody admitted is refused, and leaves no trace."""
     cloud.start()
-    channel = dial(f"127.0.0.1:{cloud.port}")
+    channel = dial(f"127.0.0.1:{cloud.port}", source("mallory")())
     stub = fleet_service_pb2_grpc.FleetServiceStub(channel)  # type: ignore[no-untyped-call]
 
     with pytest.raises(grpc.RpcError) as refused:

@@ -32,6 +32,7 @@ edge_id = "edge-{station}"
 name = "{name}"
 data_dir = "{station}"
 cloud = "127.0.0.1:{cloud_port}"
+cloud_devices = "127.0.0.1:{device_port}"
 listen = "127.0.0.1:{port}"
 target_fpir = {target_fpir}
 show_pictures = true
@@ -70,7 +71,9 @@ class Setting:
         self._city = city
         self._ports = {
             name: free_port(8400 + place)
-            for place, name in enumerate(("board", "app", "office", "bank", "cloud", *STATIONS))
+            for place, name in enumerate(
+                ("board", "app", "office", "bank", "cloud", *STATIONS, "devices")
+            )
         }
         self.board = Board(self._links(), [self._view(station) for station in STATIONS])
         self.stage = Stage(folder, self.heard)
@@ -133,13 +136,16 @@ class Setting:
         say("PostgreSQL is up")
         stage.run("bank", "fare", "bank", "--listen", self._at("bank"),
                   "--db", str(self.folder / "bank.sqlite"), "--silence-s", "3")  # fmt: skip
-        stage.run("cloud", "cloud_sync", "serve", "--listen", self._at("cloud"))
+        stage.run("cloud", "cloud_sync", "serve", "--listen", self._at("cloud"),
+                  "--device-listen", self._at("devices"))  # fmt: skip
         stage.wait_ready("cloud", "bank")
-        say(f"admitting two stations, writing {self._generated:,} generated templates for each")
-        for station in STATIONS:
-            config = self._configure(station)
-            key = stage.once("edge_gate", "key", str(config))
-            stage.once("cloud_sync", "admit", f"edge-{station}", station, key)
+        say(f"two stations join, {self._generated:,} generated templates are written for each")
+        pairs = [word for station in STATIONS for word in (station, f"edge-{station}")]
+        tokens = stage.once("cloud_sync", "token", *pairs).split()
+        [authority] = self.keys.glob("ca-*.crt")
+        for station, token in zip(STATIONS, tokens, strict=True):
+            stage.once("edge_gate", "join", str(self._configure(station)),
+                       "--token", token, "--ca", str(authority))  # fmt: skip
             stage.once("cloud_sync", "fill", station, "--count", str(self._generated),
                        "--seed", "1", "--model-id", self._model_id())  # fmt: skip
         say("both are in their views")
@@ -205,6 +211,7 @@ class Setting:
             station=station,
             name=self._city.network.stations[station].name,
             cloud_port=self._ports["cloud"],
+            device_port=self._ports["devices"],
             port=self._ports[station],
             target_fpir=TARGET_FPIR,
         )

@@ -10,6 +10,7 @@ from cloud_sync.adapters.grpc_follower import FollowerConfig, GalleryFollower
 from cloud_sync.adapters.memory import MemoryReplica
 from cloud_sync.content import Space
 from cloud_sync.lease import Anchor, Lease, assumed, is_usable
+from tests.trust import source
 
 HOUR = timedelta(hours=1)
 NOBODY = "127.0.0.1:1"
@@ -43,7 +44,7 @@ class TestOfflineStart:
             replica,
             lambda _: None,
             lambda lease, anchor: heard.append((lease, anchor)),
-            config=FollowerConfig(NOBODY, "edge", "bei", Space("m")),
+            config=FollowerConfig(NOBODY, "edge", "bei", Space("m"), source("edge", "bei")),
             clock=SetClock(noon + HOUR),
             draw=lambda: 0.0,
         )

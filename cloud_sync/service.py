@@ -1,0 +1,124 @@
+"""The process that nodes talk to: galleries, taps, reports, devices, and the chores beside them.
+
+A part of `__main__`: it joins adapters, and no rule stands here.
+"""
+
+import argparse
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import sqlalchemy as sa
+
+from cloud_sync.adapters.grpc_guard import DeviceTrust
+from cloud_sync.adapters.membership import Membership
+from cloud_sync.adapters.postgres import PostgresViewLog
+from cloud_sync.authority import AuthorityFailed
+from cloud_sync.clock import Clock
+from cloud_sync.erasure import LedgerFailed
+from cloud_sync.safe import Safe
+from fare.log import say
+
+_LOG = logging.getLogger("cloud_sync")
+_LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What only the process has."""
+
+    safe: Callable[[], Safe]
+    """Returns what seals and opens the cloud's records."""
+    membership: Callable[[str], Membership]
+    """Returns who is in which view of a city."""
+    replayed: Callable[[sa.Connection], int]
+    """Carries out what the database has forgotten; returns how many erasures that were."""
+    trust: Callable[[sa.Engine, Sequence[str]], DeviceTrust]
+    """Returns by what the cloud knows its nodes, and they it under some names."""
+    clock: Clock
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", tools: Tools) -> None:
+    """Add the command.
+
+    Args:
+        commands: Of `python -m cloud_sync`.
+        tools: What the process has.
+    """
+    serve = commands.add_parser("serve", help="serve galleries and take taps over gRPC")
+    serve.add_argument("--listen", default="127.0.0.1:7443", help="host:port; port 0 is any free")
+    serve.add_argument(
+        "--device-listen", default="127.0.0.1:7444", help="for nodes without a good certificate"
+    )
+    serve.add_argument(
+        "--name", action="append", default=[], help="a host name or address that nodes dial"
+    )
+    serve.add_argument("--city", default="xian", help="a city shipped in fare/data")
+    serve.add_argument(
+        "--allow-plain",
+        action="store_true",
+        help="send templates unsealed, also to nodes of the version before",
+    )
+    serve.set_defaults(run=partial(_serve, tools))
+
+
+def _serve(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    try:
+        with engine.begin() as connection:
+            tools.replayed(connection)
+    except LedgerFailed as problem:
+        say(_LOG, "ledger_failed", level=logging.ERROR, detail=str(problem))
+        return 1
+    return asyncio.run(_serve_until_told(tools, chosen, engine))
+
+
+async def _serve_until_told(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    from cloud_sync.adapters import compaction, prefilter_chores
+    from cloud_sync.adapters.grpc_server import Ports, ServerConfig, Stores, serve
+    from cloud_sync.adapters.outgoing import Sealing
+    from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
+    from cloud_sync.adapters.postgres_taps import PostgresTapLog
+    from cloud_sync.adapters.wakes import Wakes, conninfo, listen
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    safe = tools.safe()
+    views = PostgresViewLog(engine, safe, on_new_history=tools.replayed)
+    sealing = None if chosen.allow_plain else Sealing(lambda: safe.ring)
+    trust = tools.trust(engine, (*_LOCAL_NAMES, socket.gethostname(), *chosen.name))
+    wakes, clock = Wakes(), tools.clock
+    membership = tools.membership(chosen.city)
+    chores = [
+        asyncio.create_task(listen(wakes, conninfo(engine))),
+        asyncio.create_task(compaction.run(views, engine, clock.wall)),
+        asyncio.create_task(prefilter_chores.run(engine, membership, clock.wall)),
+    ]
+
+    def ready(ports: Ports) -> None:
+        say(_LOG, "ready", service="cloud_sync", port=ports.main, device_port=ports.device)
+
+    try:
+        await serve(
+            Stores(views, PostgresTapLog(engine), trust, PostgresFleetLog(engine), sealing),
+            ServerConfig(chosen.listen, device_listen=chosen.device_listen),
+            wakes=wakes,
+            clock=clock,
+            stop=stop,
+            on_ready=ready,
+        )
+    except (RuntimeError, AuthorityFailed) as problem:
+        listens = f"{chosen.listen}, {chosen.device_listen}"
+        say(_LOG, "cannot_serve", level=logging.ERROR, listen=listens, detail=str(problem))
+        return 1
+    finally:
+        for chore in chores:
+            chore.cancel()
+        await asyncio.gather(*chores, return_exceptions=True)
+    say(_LOG, "stopped", service="cloud_sync")
+    return 0
