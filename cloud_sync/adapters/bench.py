@@ -109,7 +109,12 @@ class _Cloud:
         self._engine = engine
         self._sealing = sealing
         self._views = views
-        self._trust = loopback_trust(PostgresRegistry(engine), clock, os.urandom)
+        self._trust = loopback_trust(
+            PostgresRegistry(engine),
+            clock,
+            os.urandom,
+            cloud_key=lambda: sealing.ring().cloud_key.public_key,
+        )
         self._clock = clock
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -214,6 +219,7 @@ def _followed(
             Space("bench"),
             lambda: badge,
             vault=MemoryVault(),
+            takes_plain=False,
         ),
         clock=clock,
         draw=lambda: 0.5,

@@ -1,4 +1,4 @@
-"""DeviceTrust in memory, for a cloud and its nodes inside one process: a measurement, a test.
+"""Trust in memory, for a cloud and its nodes inside one process: a measurement, a test.
 
 Real certificates and real handshakes; only the authorities end with the process.
 """
