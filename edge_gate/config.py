@@ -69,7 +69,7 @@ class StationConfig:
     target_fpir: float = 1e-2
     """Share of strangers' approaches that may open wrongly, above 0, below 1; with the gallery's
     size it makes the threshold (`cloud_sync.calibration`)."""
-    second_tier_share: float = 0.5
+    second_tier_share: float = 0.2
     """The part of `target_fpir` that the second tier's search may use, above 0, below 1; the first
     tier has the rest, and all of it where no second tier opens (`edge_gate.holdings`)."""
     fnir_limit: float = 0.2

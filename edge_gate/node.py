@@ -38,7 +38,7 @@ from cloud_sync.adapters.tmpfs_vault import TmpfsVault, default_folder
 from cloud_sync.clock import Clock
 from cloud_sync.device import Identity
 from cloud_sync.fleet import EdgeHealth
-from cloud_sync.gallery import Change, Delta, PutDenial, PutKey, PutSetting, PutTemplate
+from cloud_sync.gallery import Delta
 from cloud_sync.lease import assumed
 from cloud_sync.messages import PROTOCOL
 from cloud_sync.replica import Holding
@@ -357,18 +357,9 @@ class Node:
 
     def _take(self, news: Delta | Holding) -> None:
         """Bring the gallery to what the replica holds; counted from the next decision on."""
-        match news:
-            case Delta():
-                self._holdings.apply(news.changes, revision=news.to_rev)
-            case Holding():
-                puts = [PutTemplate(template) for template in news.templates]
-                rest: tuple[Change, ...] = (
-                    *map(PutKey, news.keys),
-                    *map(PutDenial, news.denials),
-                    *map(PutSetting, news.settings),
-                )
-                self._holdings.reset([*puts, *rest], revision=news.rev)
-                say(_LOG, "gallery_loaded", templates=len(puts), revision=news.rev)
+        self._holdings.follow(news)
+        if isinstance(news, Holding):
+            say(_LOG, "gallery_loaded", templates=len(news.templates), revision=news.rev)
 
     def _doors(self) -> NodeDoors:
         return NodeDoors(

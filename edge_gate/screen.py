@@ -114,9 +114,9 @@ RELEASED = Screen(Sign.GO, "Walk through", "All gates are open. Please keep walk
 
 NOTES: Mapping[Mode, str] = MappingProxyType(
     {
-        Mode.FARE_EXEMPT: "Rides from and to this station are free now.",
-        Mode.TIME_EXEMPT: "There is no limit to the time of a ride now.",
-        Mode.ORDER_EXEMPT: "A missing way in or out is no fault now.",
+        Mode.FARE_EXEMPT: "Rides are free here now.",
+        Mode.TIME_EXEMPT: "No time limit now.",
+        Mode.ORDER_EXEMPT: "A missed gate is no fault now.",
     }
 )
 """What riders read of a mode; emergency release has a screen of its own."""
