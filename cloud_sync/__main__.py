@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from cloud_sync import order, service, watch
 from cloud_sync.adapters import device_commands
 from cloud_sync.adapters.authority_folder import FolderAuthority
+from cloud_sync.adapters.bench_arguments import parse as parse_bench
 from cloud_sync.adapters.erasure_file import ErasureFile
 from cloud_sync.adapters.grpc_guard import DeviceTrust
 from cloud_sync.adapters.key_folder import FolderKeyStore
@@ -35,7 +36,7 @@ from cloud_sync.generate import templates
 from cloud_sync.key_store import KeysFailed
 from cloud_sync.safe import Safe
 from cloud_sync.sourcing import Sourcing
-from cloud_sync.view import SpaceRefused
+from cloud_sync.view import NodeRole, SpaceRefused
 from fare.adapters import database
 from fare.city import shipped
 from fare.log import say, start_logging
@@ -141,6 +142,10 @@ def _parser() -> argparse.ArgumentParser:
     watch.add(commands, watch.Tools(_safe, _copy, _replayed, lambda: datetime.now(UTC)))
 
     device_commands.add_to(commands, _desk)
+    role = commands.add_parser("role", help="say what a node is for: gates, or an entrance")
+    role.add_argument("edge_id")
+    role.add_argument("role", type=NodeRole, choices=list(NodeRole))
+    role.set_defaults(run=_role)
 
     fill = commands.add_parser("fill", help="put generated templates into a station's view")
     fill.add_argument("station_id")
@@ -176,14 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate.set_defaults(alone=_simulate)
 
     bench = commands.add_parser("bench", help="measure what the docs promise, on this machine")
-    bench.add_argument("part", nargs="*", help=f"of {', '.join(_BENCHES)}; all without a word")
-    bench.add_argument(
-        "--count", type=int, nargs="*", default=[20_000, 50_000], help="sync: templates in a view"
-    )
-    bench.add_argument(
-        "--sizes", type=int, nargs="*", default=[10_000, 100_000], help="master: templates in all"
-    )
-    bench.add_argument("--looks", type=int, default=300, help="master: probes of each kind")
+    parse_bench(bench)
     bench.set_defaults(run=_bench)
     return parser
 
@@ -308,6 +306,16 @@ def _prefilter(chosen: argparse.Namespace, engine: sa.Engine) -> int:
     return 0
 
 
+def _role(chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    try:
+        PostgresViewLog(engine, _safe()).set_role(chosen.edge_id, chosen.role)
+    except LookupError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    print(f"{chosen.edge_id}: {chosen.role}")
+    return 0
+
+
 def _fill(chosen: argparse.Namespace, engine: sa.Engine) -> int:
     began_s = time.monotonic()
     views = PostgresViewLog(engine, _safe())
@@ -388,32 +396,9 @@ def _status(chosen: argparse.Namespace, engine: sa.Engine) -> int:
 
 
 def _bench(chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    unknown = set(chosen.part) - set(_BENCHES)
-    if unknown:
-        print(f"no such bench: {', '.join(sorted(unknown))}", file=sys.stderr)
-        return 2
-    for part in chosen.part or _BENCHES:
-        _BENCHES[part](chosen, engine)
-    return 0
+    from cloud_sync.adapters.bench_command import run
 
-
-def _bench_sync(chosen: argparse.Namespace, engine: sa.Engine) -> None:
-    from cloud_sync.adapters.bench import resync
-
-    for count in chosen.count:
-        print(resync(engine, count, safe=_safe(), clock=SystemClock()))
-
-
-def _bench_master(chosen: argparse.Namespace, engine: sa.Engine) -> None:
-    from cloud_sync.adapters.bench_master import master
-
-    del engine  # everything is made up
-    for size in chosen.sizes:
-        print(master(size, looks=chosen.looks, now_s=time.perf_counter, cpu_s=time.thread_time))
-
-
-_BENCHES = {"sync": _bench_sync, "master": _bench_master}
-"""The parts of the bench, by name."""
+    return run(chosen, engine, _membership(chosen.city), SystemClock())
 
 
 if __name__ == "__main__":

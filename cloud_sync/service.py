@@ -20,6 +20,7 @@ from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.authority import AuthorityFailed
 from cloud_sync.clock import Clock
 from cloud_sync.erasure import LedgerFailed
+from cloud_sync.profile import PROFILES, STRICTEST
 from cloud_sync.safe import Safe
 from fare.log import say
 
@@ -63,10 +64,22 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", tools: 
         action="store_true",
         help="send templates unsealed, also to nodes of the version before",
     )
+    serve.add_argument(
+        "--profile", default=STRICTEST, choices=PROFILES, help="the law of the place"
+    )
+    serve.add_argument(
+        "--presence", action="store_true", help="let entrances ask who comes, if the law allows it"
+    )
+    serve.add_argument("--pack", default="open", help="whose calibration counts for presence")
     serve.set_defaults(run=partial(_serve, tools))
 
 
 def _serve(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    profile = PROFILES[chosen.profile]
+    if chosen.presence and not profile.presence_allowed:
+        reason = profile.presence_why
+        say(_LOG, "presence_stays_off", level=logging.ERROR, profile=profile.name, detail=reason)
+        return 2
     try:
         with engine.begin() as connection:
             tools.replayed(connection)
@@ -82,6 +95,7 @@ async def _serve_until_told(tools: Tools, chosen: argparse.Namespace, engine: sa
     from cloud_sync.adapters.outgoing import Sealing
     from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
     from cloud_sync.adapters.postgres_taps import PostgresTapLog
+    from cloud_sync.adapters.presence_pack import opened
     from cloud_sync.adapters.wakes import Wakes, conninfo, listen
 
     stop = asyncio.Event()
@@ -99,13 +113,17 @@ async def _serve_until_told(tools: Tools, chosen: argparse.Namespace, engine: sa
         asyncio.create_task(compaction.run(views, engine, clock.wall)),
         asyncio.create_task(prefilter_chores.run(engine, membership, clock.wall)),
     ]
+    desk = None
+    if chosen.presence:
+        desk = opened(engine, membership, chosen.pack)
+        chores.append(asyncio.create_task(desk.attend_for_ever()))
 
     def ready(ports: Ports) -> None:
         say(_LOG, "ready", service="cloud_sync", port=ports.main, device_port=ports.device)
 
     try:
         await serve(
-            Stores(views, PostgresTapLog(engine), trust, PostgresFleetLog(engine), sealing),
+            Stores(views, PostgresTapLog(engine), trust, PostgresFleetLog(engine), sealing, desk),
             ServerConfig(chosen.listen, device_listen=chosen.device_listen),
             wakes=wakes,
             clock=clock,

@@ -8,6 +8,7 @@ by pure functions here. This file does not know about SQL or the wire.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
@@ -58,6 +59,15 @@ class Head:
     """The root key that this epoch's keys come from; empty for the ring's current one."""
 
 
+class NodeRole(StrEnum):
+    """What a node is for."""
+
+    GATE = "gate"
+    """Its lanes open."""
+    ENTRANCE = "entrance"
+    """Its cameras look at an entrance, and it may ask who comes (`presence`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class EdgeNode:
     """An edge node that was admitted."""
@@ -66,6 +76,7 @@ class EdgeNode:
     station_id: str
     public_key: bytes
     """Ed25519, 32 bytes: what its taps are signed with."""
+    role: NodeRole = NodeRole.GATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +151,15 @@ class ViewLog(Protocol):
 
     def admit(self, node: EdgeNode, now: datetime) -> None:
         """Let an edge follow its station's view; the view is made when it is the first."""
+        ...
+
+    def set_role(self, edge_id: str, role: NodeRole) -> None:
+        """Say what an admitted node is for; it stays so when it is admitted again.
+
+        Raises:
+            LookupError: No such edge was admitted.
+            ViewLogFailed: Nothing has changed.
+        """
         ...
 
     def edge(self, edge_id: str) -> EdgeNode | None:

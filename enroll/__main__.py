@@ -211,6 +211,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     with _database() as engine:
         enrollment = _prepare(engine, arguments.city)
+        say(_LOG, "gallery_read", changes=enrollment.store.read_gallery())
         network = shipped(arguments.city).network
         names = {each.station_id: each.name for each in network.stations.values()}
         desk = Desk(
@@ -240,9 +241,10 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _greet(store: RiderStore, ended: threading.Event) -> None:
-    """Fill stations as they join."""
+    """Fill stations as they join, and keep the search of look-alikes in order."""
     while not ended.wait(_WELCOME_S):
         try:
+            store.read_gallery()
             joined = welcome_stations(store, _now())
         except StoreFailed as error:
             say(_LOG, "store_failed", level=logging.ERROR, doing="welcome", error=str(error))

@@ -145,7 +145,11 @@ class Unit(Protocol):
         ...
 
     def nearest(self, template: MasterTemplate, score_min: float) -> tuple[Match, ...]:
-        """Return other riders' templates of the same model and transform, the closest first."""
+        """Return other riders' templates of the same model, the closest first.
+
+        Those of the units before this one count, however short a time ago they ended; what this
+        unit itself has changed may not be seen.
+        """
         ...
 
     def put_pair(self, pair: LookalikePair) -> None:
@@ -240,6 +244,17 @@ class RiderStore(Protocol):
 
         Raises:
             StoreFailed: The store cannot be reached.
+        """
+        ...
+
+    def read_gallery(self) -> int:
+        """Read what look-alikes are searched in; return how many changes there were.
+
+        Slow the first time, in a large city some minutes: call it before the first unit has to wait
+        for it, and now and then from a thread that serves nobody.
+
+        Raises:
+            StoreFailed: It cannot be read.
         """
         ...
 

@@ -20,6 +20,7 @@ from cloud_sync.adapters.outgoing import Sealing
 from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.postgres_registry import PostgresRegistry
 from cloud_sync.adapters.postgres_taps import PostgresTapLog
+from cloud_sync.adapters.presence_desk import PresenceDesk
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
 from cloud_sync.adapters.tables import EDGE_NODE, VIEW, VIEW_ITEM, VIEW_LOG
 from cloud_sync.adapters.wakes import Wakes, conninfo, listen
@@ -66,7 +67,7 @@ class Figures:
         )
 
 
-class _Hands:
+class Hands:
     """What the edge would search."""
 
     def __init__(self) -> None:
@@ -100,12 +101,27 @@ class _Hands:
                 self.riders.discard(rider_ref)
 
 
-class _Cloud:
+class BenchCloud:
     """A server in a thread of its own."""
 
     def __init__(
-        self, engine: sa.Engine, views: PostgresViewLog, sealing: Sealing, clock: Clock
+        self,
+        engine: sa.Engine,
+        views: PostgresViewLog,
+        sealing: Sealing,
+        clock: Clock,
+        *,
+        presence: PresenceDesk | None = None,
     ) -> None:
+        """Take what it serves from.
+
+        Args:
+            engine: The database.
+            views: On it.
+            sealing: How templates leave the cloud.
+            clock: The time.
+            presence: Searches looks; None answers none.
+        """
         self._engine = engine
         self._sealing = sealing
         self._views = views
@@ -115,6 +131,7 @@ class _Cloud:
             os.urandom,
             cloud_key=lambda: sealing.ring().cloud_key.public_key,
         )
+        self._presence = presence
         self._clock = clock
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -142,7 +159,11 @@ class _Cloud:
         wakes = Wakes()
         chore = asyncio.create_task(listen(wakes, conninfo(self._engine)))
         stores = Stores(
-            self._views, PostgresTapLog(self._engine), self._trust, sealing=self._sealing
+            self._views,
+            PostgresTapLog(self._engine),
+            self._trust,
+            sealing=self._sealing,
+            presence=self._presence,
         )
         await serve(
             stores,
@@ -155,9 +176,9 @@ class _Cloud:
         chore.cancel()
         await asyncio.gather(chore, return_exceptions=True)
 
-    def badge(self) -> Badge:
-        """Return what the bench's edge is known by."""
-        return badge_of(self._trust, Identity(_STATION, _EDGE), self._clock.wall())
+    def badge(self, edge_id: str = _EDGE, station_id: str = _STATION) -> Badge:
+        """Return what an edge of the bench is known by."""
+        return badge_of(self._trust, Identity(station_id, edge_id), self._clock.wall())
 
     def _is_ready(self, ports: Ports) -> None:
         self.port = ports.main
@@ -186,7 +207,7 @@ def resync(engine: sa.Engine, count: int, *, safe: Safe, clock: Clock) -> Figure
     began_s = clock.monotonic_s()
     views.publish((_STATION,), crowd)
     publish_s = clock.monotonic_s() - began_s
-    cloud = _Cloud(engine, views, Sealing(lambda: safe.ring), clock)
+    cloud = BenchCloud(engine, views, Sealing(lambda: safe.ring), clock)
     cloud.start()
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -198,20 +219,20 @@ def resync(engine: sa.Engine, count: int, *, safe: Safe, clock: Clock) -> Figure
 
 def _followed(
     views: PostgresViewLog,
-    cloud: _Cloud,
+    cloud: BenchCloud,
     folder: Path,
     before: tuple[int, float],
     *,
     clock: Clock,
 ) -> Figures:
     count, publish_s = before
-    hands = _Hands()
+    hands = Hands()
     badge = cloud.badge()
     replica = SqliteReplica(folder / "gallery.db")
     follower = GalleryFollower(
         replica,
         hands.take,
-        _ignore_lease,
+        ignore_lease,
         config=FollowerConfig(
             f"127.0.0.1:{cloud.port}",
             _EDGE,
@@ -235,9 +256,9 @@ def _followed(
         put_ms, drop_ms = [], []
         for person in templates(_PROBES, seed=2, model_id="bench"):
             views.publish((_STATION,), (PutTemplate(person),))
-            put_ms.append(_waited_ms(hands, person.rider_ref, clock, there=True))
+            put_ms.append(waited_ms(hands, person.rider_ref, clock, there=True))
             views.publish((_STATION,), (DropTemplate(person.rider_ref),))
-            drop_ms.append(_waited_ms(hands, person.rider_ref, clock, there=False))
+            drop_ms.append(waited_ms(hands, person.rider_ref, clock, there=False))
         size = (folder / "gallery.db").stat().st_size
     finally:
         stop.set()
@@ -246,10 +267,24 @@ def _followed(
     return Figures(count, publish_s, resync_s, size, sorted(put_ms), sorted(drop_ms))
 
 
-def _waited_ms(hands: _Hands, rider_ref: UUID, clock: Clock, *, there: bool) -> float:
-    began_s = clock.monotonic_s()
+def waited_ms(
+    hands: Hands, rider_ref: UUID, clock: Clock, *, there: bool, began_s: float | None = None
+) -> float:
+    """Return how long a rider was waited for, milliseconds.
+
+    Args:
+        hands: What the edge would search.
+        rider_ref: Who.
+        clock: The time.
+        there: Whether to come or to go.
+        began_s: Since when, by the monotonic clock; None is now.
+
+    Raises:
+        TimeoutError: Nothing came.
+    """
+    since_s = clock.monotonic_s() if began_s is None else began_s
     hands.wait_for(rider_ref, there=there)
-    return (clock.monotonic_s() - began_s) * 1e3
+    return (clock.monotonic_s() - since_s) * 1e3
 
 
 def _take_away(engine: sa.Engine) -> None:
@@ -258,5 +293,6 @@ def _take_away(engine: sa.Engine) -> None:
             connection.execute(sa.delete(table).where(table.c.station_id == _STATION))
 
 
-def _ignore_lease(lease: Lease, anchor: Anchor | None) -> None:
+def ignore_lease(lease: Lease, anchor: Anchor | None) -> None:
+    """Do nothing: a bench is shorter than a lease."""
     del lease, anchor

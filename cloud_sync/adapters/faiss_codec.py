@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float32]
 
-_CENTROIDS = 16
+CENTROIDS = 16
 """Of 4 bits: what the fast scan holds in a register."""
 _BLOCK = 16_384
 """Rows encoded at once: 32 MB of float32 at D = 512."""
@@ -41,7 +41,7 @@ class CodecConfig:
             ValueError: A figure is out of range.
         """
         fits = self.quantizers >= 2 and self.quantizers % 2 == 0
-        if not fits or self.axes < 1 or self.axes % self.quantizers or self.train_max < _CENTROIDS:
+        if not fits or self.axes < 1 or self.axes % self.quantizers or self.train_max < CENTROIDS:
             raise ValueError(f"out of range: {self}")
 
 

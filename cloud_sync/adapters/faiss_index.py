@@ -15,7 +15,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from cloud_sync.adapters.faiss_codec import Codec, CodecConfig, train
+from cloud_sync.adapters.faiss_codec import CENTROIDS, Codec, CodecConfig, train
 from cloud_sync.adapters.index_segment import (
     Rows,
     Segment,
@@ -40,7 +40,7 @@ class FaissIndexConfig:
     refine: int = 512
     """Candidates that the scan proposes and that are compared exactly, from 1."""
     flat_max: int = 8_192
-    """Templates, from 1, up to which every row is compared: 3 ms at most."""
+    """Templates, from 16 (a codec needs as many), up to which every row is compared: 3 ms."""
     head_max: int = 4_096
     """Templates in the head, from 1; a full head becomes a segment."""
     segments_max: int = 6
@@ -54,7 +54,8 @@ class FaissIndexConfig:
         Raises:
             ValueError: One is out of range.
         """
-        counts = min(self.refine, self.flat_max, self.head_max) >= 1 and self.segments_max >= 2
+        counts = min(self.refine, self.head_max) >= 1 and self.segments_max >= 2
+        counts = counts and self.flat_max >= CENTROIDS
         if not counts or not 0 < self.dead_share_max < 1:
             raise ValueError(f"out of range: {self}")
 

@@ -8,6 +8,7 @@ from cloud_sync.adapters.grpc_channel import Badge, BadgeSource, NoBadge, dial
 from cloud_sync.adapters.grpc_device_client import DeviceAway, DeviceRefused, fetched_ca, join
 from cloud_sync.adapters.grpc_follower import FollowerConfig, GalleryFollower
 from cloud_sync.adapters.grpc_keeper import CertificateKeeper, KeeperConfig
+from cloud_sync.adapters.grpc_presence import GrpcPresence, PresenceConfig
 from cloud_sync.adapters.grpc_reporter import HealthReporter, ReporterConfig
 from cloud_sync.adapters.grpc_uplink import GrpcTapSink, TapUplink, UplinkConfig
 
@@ -19,10 +20,12 @@ __all__ = [
     "DeviceRefused",
     "FollowerConfig",
     "GalleryFollower",
+    "GrpcPresence",
     "GrpcTapSink",
     "HealthReporter",
     "KeeperConfig",
     "NoBadge",
+    "PresenceConfig",
     "ReporterConfig",
     "TapUplink",
     "UplinkConfig",

@@ -15,6 +15,8 @@ from gateline.sync.v1 import (
     fleet_service_pb2,
     fleet_service_pb2_grpc,
     gallery_service_pb2_grpc,
+    presence_service_pb2,
+    presence_service_pb2_grpc,
     tap_service_pb2,
     tap_service_pb2_grpc,
 )
@@ -25,14 +27,23 @@ from cloud_sync.adapters.grpc_guard import DeviceTrust, Guard
 from cloud_sync.adapters.grpc_session import Session, SessionEnded, Tools, first
 from cloud_sync.adapters.listener import Listener
 from cloud_sync.adapters.outgoing import Sealing
+from cloud_sync.adapters.presence_desk import PresenceDesk, PresenceFailed
 from cloud_sync.adapters.shelf import Shelf
 from cloud_sync.adapters.wakes import Wakes
 from cloud_sync.clock import Clock
 from cloud_sync.fleet import FleetLog, FleetLogFailed
+from cloud_sync.presence import Outcome
 from cloud_sync.serve_view import ServeConfig
 from cloud_sync.tap_log import EdgeUnknown, TapLog, TapLogFailed
 from cloud_sync.view import ViewLog, ViewLogFailed
-from cloud_sync.wire import WireBroken, batch_from_proto, health_from_proto, receipt_to_proto
+from cloud_sync.wire import (
+    WireBroken,
+    batch_from_proto,
+    health_from_proto,
+    look_from_proto,
+    outcome_to_proto,
+    receipt_to_proto,
+)
 from fare.log import say
 
 _LOG = logging.getLogger(__name__)
@@ -71,6 +82,8 @@ class Stores:
     sealing: Sealing | None = None
     """How templates leave the cloud; None sends them in plain, and serves edges that bring no key:
     for tests, and while nodes of the version before are upgraded."""
+    presence: PresenceDesk | None = None
+    """Searches looks from entrances; None where the operator has not switched it on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +152,7 @@ def _main_server(
     Renewal(stores.trust, guard, clock).join(server)
     if stores.fleet is not None:
         _Fleet(stores.fleet, stores.views, guard, clock).join(server)
+    _Presence(stores.presence, stores.views, guard, clock).join(server)
     return server
 
 
@@ -252,3 +266,52 @@ class _Fleet(fleet_service_pb2_grpc.FleetServiceServicer):
         if node is None:
             raise EdgeUnknown(f"{edge_id} is not admitted")
         self._fleet.report(node, health_from_proto(request, node), self._clock.wall())
+
+
+class _Presence(presence_service_pb2_grpc.PresenceServiceServicer):
+    """Looks from entrances."""
+
+    def __init__(
+        self, desk: PresenceDesk | None, views: ViewLog, guard: Guard, clock: Clock
+    ) -> None:
+        self._desk = desk
+        self._views = views
+        self._guard = guard
+        self._clock = clock
+
+    def join(self, server: grpc.aio.Server) -> None:
+        """Be served by this server."""
+        add = presence_service_pb2_grpc.add_PresenceServiceServicer_to_server
+        add(self, server)  # type: ignore[no-untyped-call]  # generated
+
+    async def Identify(  # noqa: N802
+        self,
+        request: presence_service_pb2.IdentifyRequest,
+        context: grpc.aio.ServicerContext,
+    ) -> presence_service_pb2.IdentifyResponse:
+        """Search a look; answer when the station's view holds whoever it means."""
+        certified = await self._guard.caller(context)
+        await self._guard.check_names(context, certified, request.edge_id)
+        edge_id = certified.identity.edge_id
+        if self._desk is None:
+            return outcome_to_proto(Outcome.OFF)
+        try:
+            outcome = await asyncio.to_thread(self._identify, self._desk, request, edge_id)
+        except EdgeUnknown as problem:
+            say(_LOG, "look_refused", level=logging.ERROR, edge_id=edge_id)
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(problem))
+        except (PresenceFailed, ViewLogFailed) as problem:
+            say(_LOG, "look_lost", level=logging.ERROR, edge_id=edge_id, detail=str(problem))
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the look was not searched")
+        return outcome_to_proto(outcome)
+
+    def _identify(
+        self, desk: PresenceDesk, request: presence_service_pb2.IdentifyRequest, edge_id: str
+    ) -> Outcome:
+        node = self._views.edge(edge_id)
+        if node is None:
+            raise EdgeUnknown(f"{edge_id} is not admitted")
+        look = look_from_proto(request, dimension=desk.dimension)
+        if look is None:
+            return Outcome.MALFORMED
+        return desk.identify(node, look, self._clock.wall(), self._clock.monotonic_s())

@@ -128,6 +128,24 @@ def changes_since(connection: sa.Connection, rev: int, limit: int, *, safe: Safe
     return MasterPage(lines, lines[-1].rev if lines else rev)
 
 
+def lines(
+    connection: sa.Connection, rider_refs: Iterable[UUID], model_id: str, *, safe: Safe
+) -> tuple[MasterLine, ...]:
+    """Return what the gallery has now of some riders for one model, whoever is active or not.
+
+    Args:
+        connection: To the database.
+        rider_refs: Whose.
+        model_id: The embedder.
+        safe: Opens the templates; one that does not open is alarmed and counts as erased.
+    """
+    query = sa.select(MASTER_TEMPLATE).where(
+        MASTER_TEMPLATE.c.rider_ref == sa.any_(sa.cast(list(rider_refs), pg.ARRAY(sa.Uuid))),
+        MASTER_TEMPLATE.c.model_id == model_id,
+    )
+    return tuple(_line(row, safe) for row in connection.execute(query))
+
+
 def active(connection: sa.Connection, rider_refs: Iterable[UUID]) -> frozenset[UUID]:
     """Return those of some riders whom stations may hold."""
     query = sa.select(MASTER_RIDER.c.rider_ref).where(

@@ -14,6 +14,7 @@ from cloud_sync.view import (
     Head,
     HistoryGone,
     Line,
+    NodeRole,
     Page,
     Roll,
     Whole,
@@ -89,8 +90,15 @@ class MemoryViewLog:
         if node.station_id not in self._views:
             head = Head(node.station_id, self._new_epoch(), 0, 0, _LEASE_S, "", "")
             self._views[node.station_id] = _View(head)
-        self._nodes[node.edge_id] = node
+        known = self._nodes.get(node.edge_id)
+        self._nodes[node.edge_id] = node if known is None else replace(node, role=known.role)
         self._edges.setdefault(node.edge_id, EdgeStanding(node.edge_id, None, 0, None))
+
+    def set_role(self, edge_id: str, role: NodeRole) -> None:
+        """Say what an admitted node is for; it stays so when it is admitted again."""
+        if edge_id not in self._nodes:
+            raise LookupError(f"no edge {edge_id} was admitted")
+        self._nodes[edge_id] = replace(self._nodes[edge_id], role=role)
 
     def edge(self, edge_id: str) -> EdgeNode | None:
         """Return an admitted edge."""

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from cloud_sync.adapters.at_rest import hold_keys
+from cloud_sync.adapters.edge_row import edge_of
 from cloud_sync.adapters.erasures import follow_epochs, note_ack
 from cloud_sync.adapters.item_row import put_of
 from cloud_sync.adapters.publish import (
@@ -47,6 +48,7 @@ from cloud_sync.view import (
     Head,
     HistoryGone,
     Line,
+    NodeRole,
     Page,
     Roll,
     ViewLogFailed,
@@ -129,6 +131,7 @@ class PostgresViewLog:
             "edge_id": node.edge_id,
             "station_id": node.station_id,
             "public_key": node.public_key,
+            "role": node.role.value,
             "admitted_at": now,
             "acked_rev": 0,
         }
@@ -146,12 +149,20 @@ class PostgresViewLog:
                 insert.on_conflict_do_update(index_elements=[EDGE_NODE.c.edge_id], set_=changed)
             )
 
+    def set_role(self, edge_id: str, role: NodeRole) -> None:
+        """Say what an admitted node is for; it stays so when it is admitted again."""
+        mine = EDGE_NODE.c.edge_id == edge_id
+        with self._begun() as connection:
+            done = connection.execute(sa.update(EDGE_NODE).where(mine).values(role=role.value))
+        if not done.rowcount:
+            raise LookupError(f"no edge {edge_id} was admitted")
+
     def edge(self, edge_id: str) -> EdgeNode | None:
         """Return an admitted edge."""
         with self._begun() as connection:
             query = sa.select(EDGE_NODE).where(EDGE_NODE.c.edge_id == edge_id)
             row = connection.execute(query).one_or_none()
-        return None if row is None else EdgeNode(row.edge_id, row.station_id, row.public_key)
+        return None if row is None else edge_of(row)
 
     def edges(self, station_id: str) -> tuple[EdgeStanding, ...]:
         """Return what is known of the station's edges."""

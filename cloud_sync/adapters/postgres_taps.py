@@ -14,6 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from cloud_sync.adapters.edge_row import edge_of
 from cloud_sync.adapters.publish import announce
 from cloud_sync.adapters.tables import EDGE_NODE, OUTBOX, TAP, TAP_HEAD, TAP_QUARANTINE
 from cloud_sync.ingest import Aside, Judgement, Known, Stored, judge
@@ -73,7 +74,7 @@ def _owner(connection: sa.Connection, batch: Batch) -> EdgeNode:
     locked = sa.select(OUTBOX.c.edge_id).where(OUTBOX.c.outbox_id == batch.outbox_id)
     if connection.execute(locked.with_for_update()).scalar_one() != batch.edge_id:
         raise EdgeUnknown(f"outbox {batch.outbox_id} is not of {batch.edge_id}")
-    return EdgeNode(row.edge_id, row.station_id, row.public_key)
+    return edge_of(row)
 
 
 def _known(connection: sa.Connection, batch: Batch) -> Known:

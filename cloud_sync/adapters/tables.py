@@ -84,6 +84,7 @@ EDGE_NODE = sa.Table(
     sa.Column("edge_id", sa.Text, primary_key=True),
     sa.Column("station_id", sa.Text, nullable=False),
     sa.Column("public_key", sa.LargeBinary, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
     sa.Column("admitted_at", _TIME, nullable=False),
     sa.Column("epoch", sa.Uuid),
     sa.Column("acked_rev", sa.BigInteger, nullable=False),

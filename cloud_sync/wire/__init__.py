@@ -7,6 +7,12 @@ from cloud_sync.wire.gallery import (
     response_from_proto,
     response_to_proto,
 )
+from cloud_sync.wire.presence import (
+    look_from_proto,
+    look_to_proto,
+    outcome_from_proto,
+    outcome_to_proto,
+)
 from cloud_sync.wire.primitive import WireBroken
 from cloud_sync.wire.taps import (
     batch_from_proto,
@@ -23,6 +29,10 @@ __all__ = [
     "batch_to_proto",
     "health_from_proto",
     "health_to_proto",
+    "look_from_proto",
+    "look_to_proto",
+    "outcome_from_proto",
+    "outcome_to_proto",
     "receipt_from_proto",
     "receipt_to_proto",
     "request_from_proto",

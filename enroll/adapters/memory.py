@@ -111,6 +111,10 @@ class MemoryRiderStore:
             return False
         return erasure.at not in {each.at for each in dossier.erasures}
 
+    def read_gallery(self) -> int:
+        """See `RiderStore.read_gallery`: there is nothing to read."""
+        return 0
+
     def open_pairs(self) -> tuple[LookalikePair, ...]:
         """See `RiderStore.open_pairs`."""
         still = [p for p in self._state.pairs.values() if p.verdict is Verdict.OPEN]

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from cloud_sync.adapters import claims, erasures, reconcile
 from cloud_sync.adapters.at_rest import hold_keys
+from cloud_sync.adapters.faiss_index import FaissCandidateIndex
+from cloud_sync.adapters.master_follower import MasterSearch
 from cloud_sync.adapters.membership import ClaimOutcome, Membership
 from cloud_sync.adapters.publish import stations
 from cloud_sync.adapters.tables import MASTER_RIDER
+from cloud_sync.candidate import IndexFailed
 from cloud_sync.claim import CHECK_IN
 from cloud_sync.content import TemplateRefused
 from cloud_sync.erasure import Erasure as Gone
@@ -27,7 +29,7 @@ from cloud_sync.erasure import LedgerFailed
 from cloud_sync.gallery import Change, PutKey
 from cloud_sync.key_store import KeysFailed
 from cloud_sync.master import Activate, Deactivate, Erase, MasterChange, Withdraw
-from cloud_sync.safe import UnknownTransform
+from cloud_sync.rotation import PLAIN
 from cloud_sync.view import SpaceRefused
 from enroll.adapters import rows
 from enroll.adapters import tables as t
@@ -52,14 +54,16 @@ VERSIONS = Path(__file__).parent / "migrations" / "versions"
 _CARRIED = 200
 """Riders carried over in one unit, each into every view of a small city."""
 
-_BATCH = 10_000  # templates compared at once: 20 MB of float32
-
 
 class PostgresRiderStore:
     """A `RiderStore` on PostgreSQL."""
 
     def __init__(
-        self, engine: sa.Engine, membership: Membership, copy: Callable[[Gone], None]
+        self,
+        engine: sa.Engine,
+        membership: Membership,
+        copy: Callable[[Gone], None],
+        search: MasterSearch | None = None,
     ) -> None:
         """Take an engine on a migrated database.
 
@@ -68,11 +72,13 @@ class PostgresRiderStore:
             membership: Who is in which view.
             copy: Writes an erasure outside the database, durable on return, before the unit that
                 it happens in commits; raises `LedgerFailed`.
+            search: Where look-alikes are looked for; None is an index of its own in this process.
         """
         self._engine = engine
         self._membership = membership
         self._safe = membership.safe
         self._copy = copy
+        self._search = search or MasterSearch(membership.safe, FaissCandidateIndex)
 
     def find(self, ref: UUID) -> Dossier | None:
         """See `RiderStore.find`."""
@@ -91,13 +97,15 @@ class PostgresRiderStore:
             with self._engine.begin() as connection:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UNIT_LOCK)))
                 hold_keys(connection)
-                unit = PostgresUnit(connection, self._membership, self._copy)
+                unit = PostgresUnit(connection, self._membership, self._copy, self._search)
                 yield unit
                 unit.finish()
         except KeysFailed as error:
             raise StoreFailed("the keys cannot be read") from error
         except LedgerFailed as error:
             raise StoreFailed("the erasure cannot be proven, so it did not happen") from error
+        except IndexFailed as error:
+            raise StoreFailed("look-alikes cannot be searched") from error
         except sa.exc.SQLAlchemyError as error:
             # The driver's words can quote a row, hence a face: only the kind is told.
             raise StoreFailed(f"the unit was refused: {type(error).__name__}") from error
@@ -151,6 +159,14 @@ class PostgresRiderStore:
             one for one in told if one.rider_ref in riders and (one.rider_ref, one.at) not in known
         )
 
+    def read_gallery(self) -> int:
+        """See `RiderStore.read_gallery`."""
+        try:
+            with self._engine.connect() as connection:
+                return self._search.read(connection)
+        except (sa.exc.SQLAlchemyError, KeysFailed, IndexFailed) as error:
+            raise StoreFailed(f"the gallery was not read: {type(error).__name__}") from error
+
     def open_pairs(self) -> tuple[LookalikePair, ...]:
         """See `RiderStore.open_pairs`."""
         query = (
@@ -174,10 +190,15 @@ class PostgresUnit:
     """A unit; see `Unit` for each method."""
 
     def __init__(
-        self, connection: sa.Connection, membership: Membership, copy: Callable[[Gone], None]
+        self,
+        connection: sa.Connection,
+        membership: Membership,
+        copy: Callable[[Gone], None],
+        search: MasterSearch,
     ) -> None:
         self._connection = connection
         self._membership = membership
+        self._search = search
         self._safe = membership.safe
         self._copy = copy
         self._pending: list[MasterChange] = []
@@ -298,35 +319,20 @@ class PostgresUnit:
         self._tell(Erase(ref), now)
 
     def nearest(self, template: MasterTemplate, score_min: float) -> tuple[Match, ...]:
-        """See `Unit.nearest`; compares with every template, 10,000 at a time."""
-        query = (
-            sa.select(t.template)
-            .where(t.template.c.rider_ref != template.rider_ref)
-            .where(t.template.c.model_id == template.model_id)
-            .execution_options(yield_per=_BATCH)
-        )
-        close: list[Match] = []
-        for part in self._connection.execute(query).mappings().partitions():
-            others, _ = rows.opened(part, rows.template, self._safe)
-            close += self._close(template, others, score_min)
-        return tuple(sorted(close, key=lambda match: -match.score))
+        """See `Unit.nearest`.
 
-    def _close(
-        self, template: MasterTemplate, others: Sequence[MasterTemplate], score_min: float
-    ) -> Iterator[Match]:
-        """Compare a template with others, in the transform that each of them has."""
-        for transform_id in {each.transform_id for each in others}:
-            alike = [each for each in others if each.transform_id == transform_id]
-            try:
-                probe = self._safe.turn(
-                    template.vector, source=template.transform_id, target=transform_id
-                )
-            except UnknownTransform:
-                continue  # another operator's: nothing to compare
-            scores = np.stack([each.vector for each in alike]) @ probe
-            for each, score in zip(alike, scores, strict=True):
-                if score >= score_min:
-                    yield Match(each.rider_ref, float(score))
+        The index reads on first. Units are exclusive and tell the master gallery at their end, so
+        it has every rider of the units before this one, and nothing that could be rolled back.
+        """
+        follower = self._search.of(template.model_id)
+        plain = self._safe.turn(template.vector, source=template.transform_id, target=PLAIN)
+        follower.refresh(self._connection)
+        found = follower.alike(self._connection, plain, score_min)
+        return tuple(
+            Match(each.rider_ref, each.score)
+            for each in found
+            if each.rider_ref != template.rider_ref
+        )
 
     def put_pair(self, pair: LookalikePair) -> None:
         """See `Unit.put_pair`."""

@@ -253,6 +253,7 @@ class TestLookalikes:
             foreign = UUID(int=13)
             unit.add_rider(rider(foreign, noon), b"k" * 32)
             unit.put_template(replace(mine, rider_ref=foreign, model_id="other/space"))
+        with bench.store.begin() as unit:
             found = unit.nearest(mine, 0.5)
 
         assert [match.rider_ref.int for match in found] == [10, 11]

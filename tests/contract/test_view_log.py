@@ -35,7 +35,7 @@ from cloud_sync.gallery import (
     Template,
 )
 from cloud_sync.setting import TariffTable, written
-from cloud_sync.view import EdgeNode, HistoryGone, SpaceRefused, ViewLog
+from cloud_sync.view import EdgeNode, HistoryGone, NodeRole, SpaceRefused, ViewLog
 from fare.adapters import database
 from tests.keys import SAFE
 from tests.templates import SPACE, deny, poison, put, rider, setting, template
@@ -282,10 +282,13 @@ class TestViewLog:
             log.read(BELL, old, 0, 100)
 
     def test_an_edge_can_move(self, log: ViewLog, noon: datetime) -> None:
-        """Admitting an edge again changes its station and key."""
+        """Admitting an edge again changes its station and key, and leaves what it is for."""
+        log.set_role("edge-1", NodeRole.ENTRANCE)
         log.admit(EdgeNode("edge-1", DRUM, bytes(range(32))), noon)
 
-        assert log.edge("edge-1") == EdgeNode("edge-1", DRUM, bytes(range(32)))
+        assert log.edge("edge-1") == EdgeNode("edge-1", DRUM, bytes(range(32)), NodeRole.ENTRANCE)
+        with pytest.raises(LookupError):
+            log.set_role("edge-9", NodeRole.ENTRANCE)
         assert len(log.edges(DRUM)) == 2
 
     def test_a_quarantined_item_is_dropped_everywhere(self, log: ViewLog, noon: datetime) -> None:

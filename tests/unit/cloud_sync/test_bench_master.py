@@ -13,8 +13,8 @@ def test_counts_what_a_coarse_scan_loses() -> None:
 
     The second is the control: a bench that compares an index with itself would not notice.
     """
-    fine = FaissIndexConfig(codec=CodecConfig(axes=64, quantizers=64), flat_max=1)
-    blind = FaissIndexConfig(codec=CodecConfig(axes=16, quantizers=8), refine=2, flat_max=1)
+    fine = FaissIndexConfig(codec=CodecConfig(axes=64, quantizers=64), flat_max=16)
+    blind = FaissIndexConfig(codec=CodecConfig(axes=16, quantizers=8), refine=2, flat_max=16)
     measure = partial(
         bench_master.master,
         2_000,

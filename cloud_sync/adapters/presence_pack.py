@@ -1,0 +1,42 @@
+"""A presence desk for a pack of models: an index in process, and what the model's scores mean."""
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from cloud_sync.adapters.faiss_index import FaissCandidateIndex
+from cloud_sync.adapters.membership import Membership
+from cloud_sync.adapters.presence_desk import PresenceDesk
+from cloud_sync.calibration import Calibration, from_table
+from models.manifest import pack
+
+
+def opened(engine: sa.Engine, membership: Membership, pack_name: str) -> PresenceDesk:
+    """Return a desk with an index in process and the calibration of a pack.
+
+    Args:
+        engine: The database.
+        membership: Puts riders into views.
+        pack_name: Of the manifest.
+
+    Raises:
+        PackUnknown: There is no such pack.
+    """
+    return PresenceDesk(engine, membership, calibrated(pack_name), make_index=FaissCandidateIndex)
+
+
+def calibrated(pack_name: str) -> Mapping[str, Calibration]:
+    """Return the calibration of a pack by its model id; empty where it was never measured.
+
+    Args:
+        pack_name: Of the manifest.
+
+    Raises:
+        PackUnknown: There is no such pack.
+    """
+    models = pack(pack_name)
+    known = models.calibration
+    if not known:
+        return {}
+    # It holds for the very file of weights that it was measured with, which the model id names.
+    return {f"{models.space}@{known['embedder_sha256'][:12]}": from_table(known)}
