@@ -90,6 +90,10 @@ def _membership(city_name: str) -> Membership:
     return Membership(Sourcing(city.network, city.tariff.timezone), _safe())
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def _copy(safe: Safe) -> ErasureFile:
     """Return the ledger's copy outside the database."""
     folder = Path(os.environ.get("GATELINE_LEDGER", "var/ledger"))
@@ -139,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     service.add(commands, tools)
 
     _add_prefilter(commands)
-    watch.add(commands, watch.Tools(_safe, _copy, _replayed, lambda: datetime.now(UTC)))
+    watch.add(commands, watch.Tools(_safe, _membership, _copy, _replayed, _now))
 
     device_commands.add_to(commands, _desk)
     role = commands.add_parser("role", help="say what a node is for: gates, or an entrance")

@@ -66,6 +66,22 @@ class HitRate:
         return (self.first + self.second) / self.passages if self.passages else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class ViewSize:
+    """One view against its budget, as the last reconcile found it."""
+
+    station_id: str
+    done_at: datetime | None
+    """Aware UTC; None before the first look."""
+    first: int
+    """Riders in the first tier."""
+    first_bound: int
+    """How many it may hold now: it stretches for riders who are likely to come."""
+    second: int
+    outside: int
+    """Riders with a claim for whom there was no room."""
+
+
 class ClaimStore(Protocol):
     """Claims, homes, habits, last taps, and the count of hits."""
 

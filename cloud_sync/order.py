@@ -4,6 +4,7 @@ Connected stations have an order within seconds; the others when they come back.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -19,6 +20,19 @@ from cloud_sync.gallery import (
 )
 from cloud_sync.setting import Mode, StationMode, TariffTable, ThresholdOverride, written
 from fare.tariff import Tariff
+
+
+@dataclass(frozen=True, slots=True)
+class StationOrders:
+    """What one station is ordered to do now."""
+
+    station_id: str
+    modes: frozenset[Mode]
+    """What it leaves out; nothing, as a rule."""
+    threshold: str
+    """The override as it travels, JSON; empty when the node's own holds."""
+    denials: int
+    """Riders on its deny list."""
 
 
 def mode(words: Iterable[str]) -> Change:

@@ -15,6 +15,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from cloud_sync.adapters.erasure_file import ErasureFile
+from cloud_sync.adapters.membership import Membership
 from cloud_sync.erasure import LedgerFailed
 from cloud_sync.safe import Safe
 from fare.city import shipped
@@ -26,6 +27,8 @@ class Tools:
 
     safe: Callable[[], Safe]
     """Returns what seals and opens the cloud's records."""
+    membership: Callable[[str], Membership]
+    """Returns who is in which view of a city, by the city's name."""
     copy: Callable[[Safe], ErasureFile]
     """Returns the ledger's copy outside the database."""
     replayed: Callable[[sa.Connection], int]
@@ -64,15 +67,23 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", tools: 
 
 
 def _console(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    from cloud_sync.adapters.city_desk import PostgresCityDesk
+    from cloud_sync.adapters.erasures import PostgresErasureLedger
     from cloud_sync.adapters.metrics import MEDIA_TYPE, FleetCollector, exposition
     from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
-    from cloud_sync.web.app import Exposition, Sources, create_app
+    from cloud_sync.adapters.postgres_registry import PostgresRegistry
+    from cloud_sync.web.app import create_app
+    from cloud_sync.web.sources import CityDoors, Exposition, Sources
     from fare.adapters import serving
 
     fleet, city = PostgresFleetLog(engine), shipped(chosen.city)
     collectors = (FleetCollector(fleet, clock=tools.now),)
+    desk = PostgresCityDesk(engine, tools.membership(chosen.city))
     sources = Sources(
         fleet=fleet,
+        erasures=PostgresErasureLedger(engine, copy=tools.copy(tools.safe()).append),
+        city=CityDoors(desk.why, desk.rates, desk.sizes, desk.orders, desk.denials, desk.order),
+        audited=PostgresRegistry(engine).audited,
         metrics=lambda: Exposition(exposition(collectors), MEDIA_TYPE),
         clock=tools.now,
         network=city.network,

@@ -1,7 +1,6 @@
 """What the operator asks of the prefilter: why is this rider here, and how well does it guess."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
@@ -13,24 +12,8 @@ from cloud_sync.adapters.publish import stations
 from cloud_sync.adapters.reconcile import find
 from cloud_sync.adapters.tables import RECONCILE
 from cloud_sync.budget import OUTSIDE
-from cloud_sync.claim_store import ALL, HitRate
+from cloud_sync.claim_store import ALL, HitRate, ViewSize
 from cloud_sync.explain import Explanation, Subject, explain
-
-
-@dataclass(frozen=True, slots=True)
-class ViewSize:
-    """One view against its budget, as the last reconcile found it."""
-
-    station_id: str
-    done_at: datetime | None
-    """Aware UTC; None before the first look."""
-    first: int
-    """Riders in the first tier."""
-    first_bound: int
-    """How many it may hold now: it stretches for riders who are likely to come."""
-    second: int
-    outside: int
-    """Riders with a claim for whom there was no room."""
 
 
 def why(

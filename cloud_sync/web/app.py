@@ -5,9 +5,8 @@ changes by form and with a confirmation, from its own pages only.
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import datetime
 from pathlib import Path
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -15,10 +14,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.templating import Jinja2Templates
 from starlette.exceptions import HTTPException
 
+from cloud_sync.erasure import LedgerFailed, summary
 from cloud_sync.findings import FleetConfig, span
-from cloud_sync.fleet import FleetLog, FleetLogFailed, lately
-from cloud_sync.web import board
-from fare.network import Network, Station
+from cloud_sync.fleet import FleetLogFailed, lately
+from cloud_sync.registry import RegistryFailed
+from cloud_sync.web import board, city_pages
+from cloud_sync.web.sources import Sources
+from fare.network import Station
 from fare.pages import dress, news, only_own_pages
 
 _NONE = "\N{EN DASH}"
@@ -46,29 +48,6 @@ class ConsoleRules:
         """
         if not 0 < self.poll_s < self.quiet_s:
             raise ValueError("0 < poll_s < quiet_s")
-
-
-@dataclass(frozen=True, slots=True)
-class Exposition:
-    """What `/metrics` answers."""
-
-    content: bytes
-    media_type: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """What the console reads and changes."""
-
-    fleet: FleetLog
-    metrics: Callable[[], Exposition]
-    """Raises `FleetLogFailed` when the database does not answer."""
-    clock: Callable[[], datetime]
-    """Now, aware UTC."""
-    network: Network
-    """Names of stations."""
-    zone: tzinfo
-    """Of all times shown."""
 
 
 def create_app(
@@ -100,7 +79,9 @@ def create_app(
     app.add_api_route("/fleet.json", desk.fleet_json)
     app.add_api_route("/events", desk.events)
     app.add_api_route("/metrics", desk.metrics)
-    app.add_exception_handler(FleetLogFailed, desk.closed)
+    city_pages.join(app, sources, desk.page)
+    for failed in (FleetLogFailed, LedgerFailed, RegistryFailed):
+        app.add_exception_handler(failed, desk.closed)
     app.add_exception_handler(HTTPException, desk.lost)
     app.add_exception_handler(RequestValidationError, desk.lost)
     return app
@@ -131,6 +112,7 @@ def _teach(templates: Jinja2Templates, sources: Sources) -> None:
         "span": lambda seconds: _NONE if seconds is None else span(seconds),
         "place": place,
         "tone": board.tone,
+        "summary": lambda proof: summary(proof, sources.clock()),
         "words": lambda name: board.words([name]),
         "percent": percent,
         "count": lambda number: f"{number:,}",
@@ -148,14 +130,14 @@ class _Desk:
 
     def overview(self, request: Request) -> Response:
         """Show all nodes, the worst first."""
-        return self._page(request, "fleet.html", board=self._board())
+        return self.page(request, "fleet.html", board=self._board())
 
     def node(self, request: Request, edge_id: str) -> Response:
         """Show one node and its last two hours."""
         for line in self._board().lines:
             if line.node.standing.edge_id == edge_id:
                 history = self.sources.fleet.history(edge_id, self.sources.clock())
-                return self._page(
+                return self.page(
                     request,
                     "node.html",
                     line=line,
@@ -180,7 +162,7 @@ class _Desk:
 
     def closed(self, request: Request, _error: Exception) -> Response:
         """Say that the database cannot be read now."""
-        return self._page(
+        return self.page(
             request, "notice.html", 503, text="The database cannot be read at the moment."
         )
 
@@ -188,7 +170,7 @@ class _Desk:
         """Say that there is no such page or thing."""
         status = error.status_code if isinstance(error, HTTPException) else 404
         text = error.detail if isinstance(error, HTTPException) else "No such page."
-        return self._page(request, "notice.html", status, text=text)
+        return self.page(request, "notice.html", status, text=text)
 
     def _board(self) -> board.Overview:
         return board.overview(self.sources.fleet.nodes(), self.sources.clock(), self.rules.fleet)
@@ -202,5 +184,6 @@ class _Desk:
         except FleetLogFailed:  # the next look may succeed
             return None
 
-    def _page(self, request: Request, name: str, status: int = 200, **content: object) -> Response:
+    def page(self, request: Request, name: str, status: int = 200, **content: object) -> Response:
+        """Render a template."""
         return self.templates.TemplateResponse(request, name, content, status_code=status)

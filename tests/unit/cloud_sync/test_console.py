@@ -11,14 +11,16 @@ from uuid import UUID
 import httpx
 import pytest
 
+from cloud_sync.adapters.memory_erasures import MemoryErasureLedger
 from cloud_sync.adapters.memory_fleet import MemoryFleetLog
 from cloud_sync.adapters.memory_view import MemoryViewLog
 from cloud_sync.adapters.metrics import MEDIA_TYPE, FleetCollector, exposition
 from cloud_sync.findings import Finding, Severity
 from cloud_sync.fleet import EdgeHealth, FleetLogFailed, FleetNode
 from cloud_sync.view import EdgeNode
-from cloud_sync.web.app import ConsoleRules, Exposition, Sources, create_app
+from cloud_sync.web.app import ConsoleRules, create_app
 from cloud_sync.web.board import curves
+from cloud_sync.web.sources import CityDoors, Exposition, Sources
 from fare.city import shipped
 from tests.fleet import NOON, health, lane
 from tests.served import served
@@ -82,8 +84,19 @@ def desk() -> Iterator[Desk]:
     """Serve the console of a town."""
     town = Town()
     collector = FleetCollector(town.fleet, clock=lambda: town.now)
+    empty = CityDoors(
+        lambda _ref, _station, _now: None,
+        lambda _since: (),
+        lambda: (),
+        lambda: (),
+        lambda _station, _limit: (),
+        lambda _station, _change: None,
+    )
     sources = Sources(
         fleet=town.fleet,
+        erasures=MemoryErasureLedger(town.views, copy=lambda _: None),
+        city=empty,
+        audited=lambda _: (),
         metrics=lambda: Exposition(exposition((collector,)), MEDIA_TYPE),
         clock=lambda: town.now,
         network=_CITY.network,
@@ -235,6 +248,11 @@ class TestDoors:
         desk.town.fleet.away = True
 
         assert "cannot be read" in desk.get("/", 503)
+
+    @pytest.mark.parametrize("page", ["why", "erasures", "views", "orders", "audit"])
+    def test_every_page_is_there_before_anything_is(self, desk: Desk, page: str) -> None:
+        """An empty city has all pages, each saying that there is nothing yet."""
+        assert "Gateline" in desk.get(f"/{page}")
 
     def test_there_is_no_other_page(self, desk: Desk) -> None:
         """Neither documentation nor schema is served."""
