@@ -8,11 +8,12 @@ import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from cloud_sync.calibration import OpeningConfig
+from edge_gate.entrance import EntranceConfig
 from edge_gate.holdings import TiersConfig
 from edge_gate.pipeline import LaneConfig
 from fare.tap import Direction
@@ -20,6 +21,15 @@ from fare.tap import Direction
 
 class ConfigWrong(Exception):
     """The file cannot be used; says which key and why."""
+
+
+class LaneRole(StrEnum):
+    """What stands behind a camera."""
+
+    GATE = "gate"
+    """A barrier: people are let through."""
+    ENTRANCE = "entrance"
+    """None: whoever comes is made known to the station's gates ahead, and nobody is answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +46,10 @@ class LaneSpec:
     code_camera: str = ""
     """A camera for codes alone; empty when the lane's camera reads them too."""
     zone: tuple[tuple[float, float], ...] = ()
-    """Corners of the zone, shares of the picture; empty for the stages' own."""
+    """Corners of the zone, shares of the picture; empty for the stages' own. An entrance's is
+    the marked ground on which people agree to be seen."""
+    role: LaneRole = LaneRole.GATE
+    """`gate`, or `entrance` for a camera without a barrier, which needs `presence`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +96,13 @@ class StationConfig:
     runs a demonstration switches it on."""
     accept_push: bool = False
     """Whether lanes whose camera is `push` take frames from a browser; demonstrations only."""
+    presence: bool = False
+    """Whether entrance cameras send looks to the cloud. Off: an operator switches it on where its
+    profile allows it, in the cloud too."""
     lanes: tuple[LaneSpec, ...] = ()
     """At least one."""
+    entrance: EntranceConfig = field(default_factory=EntranceConfig)
+    """What every stage of every entrance goes by."""
     stages: LaneConfig = field(default_factory=LaneConfig)
     """What every stage of every lane goes by."""
 
@@ -98,6 +116,8 @@ class StationConfig:
             raise ValueError("a station needs at least one [[lane]]")
         if len({lane.id for lane in self.lanes}) != len(self.lanes):
             raise ValueError("two lanes have the same id")
+        if self.entrances and not (self.presence and self.cloud):
+            raise ValueError("an entrance needs presence = true, and a cloud")
         OpeningConfig(self.target_fpir, self.fnir_limit)
         TiersConfig(self.target_fpir, self.second_tier_share)
         if not 1 <= self.model_threads <= 16:
@@ -120,6 +140,22 @@ class StationConfig:
             return self.cloud_devices
         host, _, port = self.cloud.rpartition(":")
         return f"{host}:{int(port) + 1}"
+
+    @property
+    def gates(self) -> tuple[LaneSpec, ...]:
+        """The lanes with a barrier."""
+        return tuple(lane for lane in self.lanes if lane.role is LaneRole.GATE)
+
+    @property
+    def entrances(self) -> tuple[LaneSpec, ...]:
+        """The cameras without one."""
+        return tuple(lane for lane in self.lanes if lane.role is LaneRole.ENTRANCE)
+
+    def entrance_config(self, lane: LaneSpec) -> EntranceConfig:
+        """Return the stages' configuration with the entrance's own zone in it."""
+        if not lane.zone:
+            return self.entrance
+        return replace(self.entrance, intent=replace(self.entrance.intent, zone=lane.zone))
 
     def lane_config(self, lane: LaneSpec) -> LaneConfig:
         """Return the stages' configuration with the lane's own zone in it."""

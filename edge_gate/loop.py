@@ -11,11 +11,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from cloud_sync.presence import Outcome
 from edge_gate.answer import Answer
+from edge_gate.entrance import EntrancePath, Identify
 from edge_gate.face import Frame, Image
 from edge_gate.moment import Moment
 from edge_gate.pipeline import LanePipeline
-from edge_gate.status import LaneStatus
+from edge_gate.status import EntranceStatus, LaneStatus
 from edge_gate.tapping import Place
 from fare.log import say
 
@@ -157,6 +159,58 @@ class LaneLoop:
         passed_s = now_s - self._rate_from_s
         if passed_s >= 1:
             self._rate, self._frames, self._rate_from_s = self._frames / passed_s, 0, now_s
+
+
+class EntranceLoop:
+    """Steps one entrance camera as frames come, and sends what it sees."""
+
+    def __init__(
+        self,
+        name: str,
+        path: EntrancePath,
+        source: FrameSource,
+        cloud: Identify,
+        *,
+        moment: Callable[[], Moment],
+    ) -> None:
+        """Join a camera to the cloud.
+
+        Args:
+            name: The lane's id.
+            path: Its stages.
+            source: Its camera.
+            cloud: Where looks go.
+            moment: The node's clocks.
+        """
+        self._name = name
+        self._path = path
+        self._source = source
+        self._cloud = cloud
+        self._moment = moment
+        self._sent = 0
+        self._answer: Outcome | None = None
+
+    @property
+    def status(self) -> EntranceStatus:
+        """The entrance, as of its last step."""
+        answer = self._answer.value if self._answer else ""
+        return EntranceStatus(self._name, self._path.camera, self._sent, answer)
+
+    def run(self, stop: threading.Event) -> None:
+        """Step until told to stop."""
+        while not stop.is_set():
+            self.step()
+
+    def step(self) -> None:
+        """Wait for a frame, and send the look that it completes; nothing of it stays."""
+        look = self._path.step(self._source.newest(STEP_S), self._moment().mono_s)
+        if look is None:
+            return
+        self._sent += 1
+        before, self._answer = self._answer, self._cloud.identify(look)
+        if self._answer is not before:
+            told = self._answer.value if self._answer else "silent"
+            say(_LOG, "presence", entrance=self._name, cloud=told)
 
 
 @dataclass(frozen=True, slots=True)

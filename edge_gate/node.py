@@ -20,9 +20,11 @@ from cloud_sync.adapters.grpc_client import (
     CertificateKeeper,
     FollowerConfig,
     GalleryFollower,
+    GrpcPresence,
     HealthReporter,
     KeeperConfig,
     NoBadge,
+    PresenceConfig,
     ReporterConfig,
     TapUplink,
     UplinkConfig,
@@ -55,10 +57,11 @@ from edge_gate.adapters.sim_turnstile import SimTurnstile
 from edge_gate.answer import Answer
 from edge_gate.camera import Camera, CameraLost
 from edge_gate.config import ConfigWrong, LaneSpec, StationConfig
+from edge_gate.entrance import EntrancePath
 from edge_gate.health import Means, Tally, node_health
 from edge_gate.holdings import Holdings
 from edge_gate.lap import Laps
-from edge_gate.loop import Chore, LaneLoop, NodeLoop, Service, make_turn
+from edge_gate.loop import Chore, EntranceLoop, LaneLoop, NodeLoop, Service, make_turn
 from edge_gate.moment import Moment, moment
 from edge_gate.pipeline import LanePipeline, Organs
 from edge_gate.status import (
@@ -183,7 +186,8 @@ class Node:
         self._uplink: TapUplink | None = None
         self._captures: list[Capture] = []
         self._pushed: dict[str, PushCamera] = {}
-        self._lanes = {lane.id: self._lane(lane) for lane in config.lanes}
+        self._lanes = {lane.id: self._lane(lane) for lane in config.gates}
+        self._entrances = self._look_out()
 
     def serve(self) -> None:
         """Run until SIGTERM or SIGINT."""
@@ -227,6 +231,25 @@ class Node:
             moment=self.moment,
             heard=self._heard,
             keep_picture=self._config.show_pictures,
+        )
+
+    def _look_out(self) -> tuple[EntranceLoop, ...]:
+        """Return the entrance cameras; they share one way to the cloud."""
+        config, clock = self._config, self._given.clock
+        if not config.entrances:
+            return ()
+        cloud = GrpcPresence(PresenceConfig(config.cloud, config.edge_id, self._trust.badge), clock)
+        return tuple(
+            EntranceLoop(
+                lane.id,
+                EntrancePath(
+                    self._sight.eye, config.entrance_config(lane), Laps(clock.monotonic_s)
+                ),
+                self._capture(lane.id, lane.camera),
+                cloud,
+                moment=self.moment,
+            )
+            for lane in config.entrances
         )
 
     def _capture(self, name: str, source: str) -> Capture:
@@ -334,11 +357,18 @@ class Node:
             clock=given.clock,
             draw=given.draw,
         )
+        health = Service("health", reporter.run)
+        certificate = Service("certificate", keeper.run)
+        ahead = tuple(Service(f"entrance-{e.status.id}", e.run) for e in self._entrances)
+        if not config.gates:
+            # Without a gate there is nobody to match: no template comes to such a node.
+            return health, certificate, *ahead
         return (
             Service("gallery", follower.run),
             Service("uplink", self._uplink.run),
-            Service("health", reporter.run),
-            Service("certificate", keeper.run),
+            health,
+            certificate,
+            *ahead,
         )
 
     def _health(self) -> EdgeHealth:
@@ -393,6 +423,7 @@ class Node:
             self._journal.newest(),
             orders_status(self._holdings, now),
             self._certificate(now),
+            tuple(entrance.status for entrance in self._entrances),
         )
 
     def _certificate(self, now: Moment) -> CertificateStatus:

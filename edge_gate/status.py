@@ -12,6 +12,7 @@ from edge_gate.holdings import Holdings
 from edge_gate.moment import Moment
 from edge_gate.pipeline import LaneView
 from edge_gate.tapping import Place
+from edge_gate.watch import CameraState
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,18 @@ class LaneStatus:
     """Frames that a newer one replaced, since the start."""
     stages_ms: dict[str, float]
     """Milliseconds of each stage that the newest frame went through."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntranceStatus:
+    """One entrance camera; it knows of nobody who came."""
+
+    id: str
+    camera: CameraState
+    looks: int
+    """Sent to the cloud since the start."""
+    answer: str
+    """The cloud's last answer, which names nobody; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +122,7 @@ class StationStatus:
     """The newest first."""
     orders: OrdersStatus = field(default_factory=OrdersStatus)
     certificate: CertificateStatus = CertificateStatus()
+    entrances: tuple[EntranceStatus, ...] = ()
 
 
 class Journal:

@@ -21,6 +21,8 @@ direction = "entry"
 camera = "webcam:0"
 """
 
+ENTRANCE = LANE.replace('"entry"', '"hall"', 1) + 'role = "entrance"\n'
+
 
 class TestParse:
     """What is read."""
@@ -51,6 +53,23 @@ class TestParse:
 
         assert mine == ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0))
         assert other == config.stages.face.intent.zone
+
+    def test_an_entrance_is_no_gate(self) -> None:
+        """An entrance's camera stands beside the gates, with a zone of its own and no barrier."""
+        zone = "zone = [[0.0, 0.0], [0.5, 0.0], [0.5, 1.0]]\n"
+        text = STATION + "presence = true\n" + LANE + ENTRANCE + zone
+
+        config = parse(text, folder=Path())
+
+        assert [lane.id for lane in config.gates] == ["entry"]
+        assert [lane.id for lane in config.entrances] == ["hall"]
+        assert config.entrance_config(config.entrances[0]).intent.zone[2] == (0.5, 1.0)
+
+    @pytest.mark.parametrize("presence", ["", "presence = false\n"])
+    def test_entrances_are_off_unless_switched_on(self, presence: str) -> None:
+        """A file that names an entrance without switching presence on is refused, not obeyed."""
+        with pytest.raises(ConfigWrong, match="presence = true"):
+            parse(STATION + presence + LANE + ENTRANCE, folder=Path())
 
     @pytest.mark.parametrize(
         ("text", "why"),
