@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 ARGS   ?=
 
-.PHONY: help run test setup models lint types imports unit bench evaluate protos power chaos lock clean
+.PHONY: help run test setup models lint types imports unit bench evaluate protos power chaos sim lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ power: setup ## simulated power cuts, long version
 
 chaos: setup models ## kill -9 of every process in turn during the story, 20 rounds
 	@$(PY) -m pytest -m chaos -s $(ARGS)
+
+sim: setup ## a city in virtual time from many seeds (ARGS="--seeds 100000 --jobs 2", or one seed to replay)
+	@$(PY) -m tests.sim $(ARGS)
 
 bench: setup models ## milliseconds per stage and per passenger, 1:N search
 	@$(PY) -m edge_gate bench $(ARGS)

@@ -97,6 +97,8 @@ def step(state: Serving, event: Event, now_s: float) -> Step:
         case Planned():
             state, effects = _planned(state, event, now_s)
         case Heard(message):
+            if isinstance(state.plan, Snapshot):
+                state = replace(state, snapshot_heard_s=now_s)
             state, effects = _heard(state, message, now_s)
         case HeadSeen(head):
             state, effects = _head_seen(state, head)
@@ -136,6 +138,7 @@ def _planned(state: Serving, event: Planned, now_s: float) -> Step:
         credit=state.credit.emptied(),
         bookmark_due_s=now_s,
         is_leased=False,
+        snapshot_heard_s=now_s,
     )
     return state, (Send(plan), *noted)
 
@@ -215,4 +218,8 @@ def _head_seen(state: Serving, head: Head) -> Step:
 def _tick(state: Serving, now_s: float) -> Step:
     if state.credit.waits_s(now_s) > state.config.ack_s:
         return state, (HangUp("the edge does not acknowledge"),)
+    # After the last chunk nothing is on its way, yet the snapshot still holds a place: an edge that
+    # never swaps it in would keep others from theirs.
+    if isinstance(state.plan, Snapshot) and now_s - state.snapshot_heard_s > state.config.ack_s:
+        return state, (HangUp("the edge does not finish its snapshot"),)
     return state, ()

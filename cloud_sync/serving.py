@@ -55,6 +55,8 @@ class Serving:
     bookmark_due_s: float = 0.0
     is_leased: bool = False
     """Whether a lease was offered since the edge caught up first."""
+    snapshot_heard_s: float = 0.0
+    """When the edge last said something of its snapshot, or was told of it."""
 
 
 Step = tuple[Serving, tuple[Effect, ...]]

@@ -107,6 +107,46 @@ def settle(
     return Position(batch.outbox_id, wanted - 1, wanted), Outcome.SENT
 
 
+def regard(outbox: Outbox, question: Batch, receipt: Receipt) -> tuple[Position, Outcome]:
+    """Go back to where the cloud stands, as it said when it was asked without any taps.
+
+    Args:
+        outbox: The outbox.
+        question: What was sent, without taps.
+        receipt: The cloud's answer.
+
+    Raises:
+        OutboxFailed: The disk did not take it; ask again.
+    """
+    try:
+        outbox.acknowledge(question.outbox_id, receipt.durable_seq)
+    except OutboxForked:
+        outbox.renew("the cloud holds more than this disk")
+        return Position(), Outcome.RENEWED
+    outbox.rewind(question.outbox_id, receipt.durable_seq + 1)
+    return Position(question.outbox_id, receipt.durable_seq), Outcome.SENT
+
+
+def ask(outbox: Outbox, sink: TapSink, edge_id: str) -> tuple[Position, Outcome]:
+    """Ask what the cloud holds, with a batch without taps, and go on from there.
+
+    A cloud that went back to a standby or a backup lacks taps it had acknowledged. A later tap
+    would show it, but at night none comes; so ask when a connection is new, and now and then.
+
+    Args:
+        outbox: The outbox.
+        sink: The way to the cloud.
+        edge_id: This edge node.
+
+    Raises:
+        LinkDown: Ask again later.
+        LinkRefused: The cloud does not answer this edge.
+        OutboxFailed: The disk did not take the answer; ask again.
+    """
+    question = Batch(edge_id, outbox.outbox_id, ())
+    return regard(outbox, question, sink.send(question))
+
+
 def step(
     outbox: Outbox, sink: TapSink, edge_id: str, position: Position, *, limit: int = BATCH_MAX
 ) -> tuple[Position, Outcome]:

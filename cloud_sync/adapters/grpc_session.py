@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
 
@@ -190,6 +190,9 @@ class Session:
             case serve_view.Read() | serve_view.ReadUrgent() | serve_view.Compare():
                 return await self._read_for(effect)
             case serve_view.TakeSnapshot():
+                # What the edge had begun is over: the view has changed under it, or an item that no
+                # edge takes was in it. It would be found on the shelf and sent again for ever.
+                self._hello = replace(self._hello, staged_root=b"", staged_chunks=0)
                 return await self._snapshot_planned()
             case serve_view.OfferLease(length):
                 return await self._lease_offered(length)

@@ -22,7 +22,7 @@ from cloud_sync.clock import Clock
 from cloud_sync.device import Route, route
 from cloud_sync.outbox import Outbox, OutboxFailed
 from cloud_sync.tap_log import Batch, Receipt
-from cloud_sync.uplink import LinkDown, LinkRefused, Outcome, Position, TapSink, step
+from cloud_sync.uplink import LinkDown, LinkRefused, Outcome, Position, TapSink, ask, step
 from cloud_sync.wire import batch_to_proto, receipt_from_proto
 from fare.log import say
 
@@ -31,6 +31,9 @@ _POLL_S = 0.1
 """How soon a tap goes up that nobody announced, seconds."""
 _PAST_MAIN_S = 30.0
 """So long taps go past the main port before the node tries it again, seconds."""
+_ASK_S = 300.0
+"""Between two questions what the cloud holds, seconds: after a failover all is to be in step within
+5 min (reference/reliability.md, R14)."""
 _REFUSALS = (
     grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -145,7 +148,11 @@ class TapUplink:
             sink = GrpcTapSink(channel, deadline_s=config.deadline_s)
         until_s = self._clock.monotonic_s() + (_PAST_MAIN_S if is_past_main else math.inf)
         try:
-            while not stop.is_set() and self._clock.monotonic_s() < until_s:
+            asked_s = -math.inf
+            while not stop.is_set() and (now_s := self._clock.monotonic_s()) < until_s:
+                if not is_past_main and now_s - asked_s >= _ASK_S:
+                    position = self._note(*ask(self._outbox, sink, self._config.edge_id))
+                    asked_s = now_s
                 position = self._once(sink, position)
         except LinkRefused:
             self._is_refused = not is_past_main
@@ -157,19 +164,20 @@ class TapUplink:
     def _once(self, sink: TapSink, position: Position) -> Position:
         self._nudged.clear()
         position, outcome = step(self._outbox, sink, self._config.edge_id, position)
-        match outcome:
-            case Outcome.IDLE:
-                self._nudged.wait(_POLL_S)
-            case Outcome.STUCK | Outcome.RENEWED:
-                say(
-                    _LOG,
-                    f"uplink_{outcome.value}",
-                    level=logging.ERROR,
-                    outbox_id=self._outbox.outbox_id,
-                    wanted_seq=position.wanted_seq,
-                )
-            case Outcome.SENT:
-                pass
+        if outcome is Outcome.IDLE:
+            self._nudged.wait(_POLL_S)
+        return self._note(position, outcome)
+
+    def _note(self, position: Position, outcome: Outcome) -> Position:
+        """Say what a person must hear of."""
+        if outcome in (Outcome.STUCK, Outcome.RENEWED):
+            say(
+                _LOG,
+                f"uplink_{outcome.value}",
+                level=logging.ERROR,
+                outbox_id=self._outbox.outbox_id,
+                wanted_seq=position.wanted_seq,
+            )
         return position
 
     def _rest(self, problem: Exception, failures: int, stop: threading.Event) -> None:

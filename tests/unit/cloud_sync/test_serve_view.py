@@ -283,6 +283,21 @@ class TestSnapshots:
 
         assert [one.index for one in effects if isinstance(one, SendPart)] == [3, 4]
 
+    @pytest.mark.parametrize("chunks", [0, 1])
+    def test_hangs_up_on_an_edge_that_does_not_finish(self, hello: Hello, chunks: int) -> None:
+        """All chunks are there and the swap never comes: the place is for others."""
+        cloud = Cloud(hello)
+        cloud.snapshot(chunks)
+        cloud.now_s += 20
+        cloud.on(Heard(Ack(1, 7)))
+
+        cloud.now_s += 29
+        patient = cloud.on(Tick())
+        cloud.now_s += 2
+
+        assert not any(isinstance(effect, HangUp) for effect in patient)
+        assert any(isinstance(effect, HangUp) for effect in cloud.on(Tick()))
+
     def test_follows_with_deltas_after_the_swap(self, hello: Hello) -> None:
         """Once the edge stands at the snapshot, what was published meanwhile comes as deltas."""
         cloud = Cloud(hello, replace(HEAD, head_rev=35))

@@ -14,7 +14,7 @@ from cloud_sync.adapters.memory_outbox import MemoryOutbox
 from cloud_sync.adapters.memory_taps import MemoryTapLog
 from cloud_sync.signing import NodeKey
 from cloud_sync.tap_log import Batch, Receipt
-from cloud_sync.uplink import LinkDown, Outcome, Position, TapSink, step
+from cloud_sync.uplink import LinkDown, Outcome, Position, TapSink, ask, step
 from cloud_sync.view import EdgeNode
 from tests.taps import START, tap
 
@@ -110,6 +110,48 @@ class TestStep:
             step(outbox, link, "edge-1", Position())
 
         assert outbox.depth() == 1
+
+    def test_asks_and_offers_what_the_cloud_lost_without_another_tap(
+        self, outbox: MemoryOutbox, link: Link
+    ) -> None:
+        """At night no tap comes that would show the loss; a question does."""
+        for number in range(6):
+            outbox.append(tap(number))
+        run(outbox, link)
+        link.log.lose_after(2)
+
+        assert run(outbox, link) == [Outcome.IDLE]  # the control: nothing waits, as far as it knows
+        position, outcome = ask(outbox, link, "edge-1")
+        step(outbox, link, "edge-1", position)
+
+        assert outcome is Outcome.SENT
+        assert stored(link, outbox) == [1, 2, 3, 4, 5, 6]
+        assert outbox.depth() == 0
+
+    def test_a_question_renews_an_outbox_that_lost_its_end(
+        self, outbox: MemoryOutbox, link: Link
+    ) -> None:
+        """The cloud holds more than this disk: no place may be given twice."""
+        old = MemoryOutbox(outbox.outbox_id, KEY)
+        for number in range(3):
+            outbox.append(tap(number))
+        run(outbox, link)
+
+        position, outcome = ask(old, link, "edge-1")
+
+        assert (position, outcome) == (Position(), Outcome.RENEWED)
+        assert old.outbox_id != outbox.outbox_id
+
+    def test_a_question_of_a_new_outbox_changes_nothing(
+        self, outbox: MemoryOutbox, link: Link
+    ) -> None:
+        """The cloud holds nothing, and all that waits is sent."""
+        outbox.append(tap(0))
+
+        position, _ = ask(outbox, link, "edge-1")
+        step(outbox, link, "edge-1", position)
+
+        assert stored(link, outbox) == [1]
 
     def test_offers_again_what_the_cloud_lost(self, outbox: MemoryOutbox, link: Link) -> None:
         """A lost suffix comes back with the next tap, though it was acknowledged."""
