@@ -46,7 +46,8 @@ imports: setup ## the dependency arrows
 	@$(VENV)/bin/lint-imports
 
 unit: setup models ## all tests, with the short versions of the long suites
-	@$(PY) -m pytest -n 2 --dist loadfile -m "not power and not chaos and not soak" $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile --ignore tests/story -m "not power and not chaos and not soak" $(ARGS)
+	@$(PY) -m pytest -m "not power and not chaos and not soak" $(ARGS) tests/story
 
 power: setup ## simulated power cuts, long version
 	@$(PY) -m pytest -m power -s $(ARGS)
