@@ -7,6 +7,7 @@ import logging
 import os
 import queue
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from cloud_sync.adapters.grpc_client import (
 )
 from cloud_sync.adapters.grpc_server import Ports, ServerConfig, Stores, serve
 from cloud_sync.adapters.item_row import label_of
+from cloud_sync.adapters.memory import MemoryReplica
 from cloud_sync.adapters.memory_keys import MemoryVault
 from cloud_sync.adapters.outgoing import Sealing
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
@@ -112,6 +114,7 @@ class Cloud:
         self.taps = PostgresTapLog(engine)
         self.views.admit(EdgeNode("edge-1", STATION, KEY.public_key), datetime.now(UTC))
         self.port = 0
+        self.bookmark_s = 0.2
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
@@ -146,7 +149,7 @@ class Cloud:
                 trust_of(PostgresRegistry(self.engine)),
                 sealing=self.sealing,
             ),
-            ServerConfig(f"127.0.0.1:{self.port}", ServeConfig(bookmark_s=0.2), grace_s=0.2),
+            ServerConfig(f"127.0.0.1:{self.port}", ServeConfig(self.bookmark_s), grace_s=0.2),
             wakes=wakes,
             clock=Clock(),
             stop=self._stop,
@@ -563,6 +566,33 @@ class TestGallery:
         assert seconds < 10
         assert len(station.index) < 200  # the log has not got there: it was overtaken
         assert proxy.connections == 1
+
+    def test_a_hundred_edges_at_once_are_all_served(
+        self, cloud: Cloud, stations: list[Station]
+    ) -> None:
+        """All get their snapshot after a restart of the cloud, and what that takes is bounded."""
+        cloud.stop()
+        cloud.bookmark_s = 10.0  # as shipped: edges that wait are not to be told so all the time
+        cloud.start()
+        cloud.views.publish([STATION], put(0))
+        now = datetime.now(UTC)
+        for number in range(100):
+            cloud.views.admit(EdgeNode(f"edge-{number}", STATION, KEY.public_key), now)
+        crowd = templates(20, seed=6, model_id="model-a")
+        cloud.views.publish([STATION], [PutTemplate(one) for one in crowd])
+        before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+        stations.extend(
+            Station(MemoryReplica(), cloud.port, edge_id=f"edge-{number}", vault=MemoryVault())
+            for number in range(100)
+        )
+        seconds = until(
+            lambda: all(len(station.index) == 21 for station in stations), patience_s=60
+        )
+
+        grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) / 1024
+        print(f"all served after {seconds:.1f} s, {grown_mb:.0f} MB more, both ends together")
+        assert grown_mb < 500
 
     def test_nothing_plain_is_on_the_disk(
         self, cloud: Cloud, stations: list[Station], tmp_path: Path
