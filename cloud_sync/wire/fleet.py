@@ -118,7 +118,7 @@ def _seconds(message: pb.NodeHealth | pb.LaneHealth, name: str) -> float | None:
     length = getattr(message, name)
     if not 0 <= length.seconds < 2**32 or not 0 <= length.nanos < 10**9:
         raise WireBroken("a length of time out of range")
-    return float(length.seconds + length.nanos / 1e9)
+    return float(round(length.seconds + length.nanos / 1e9, 6))  # a timedelta has microseconds
 
 
 def _count(number: int) -> int:

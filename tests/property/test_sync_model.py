@@ -660,7 +660,6 @@ class TestSync:
         ("control", "violation"),
         [
             (WithoutEpoch, "diverged|stuck"),
-            (WithoutLease, "deleted"),
             (CompactionThatLosesDeletions, "diverged|stuck"),
         ],
     )
@@ -673,7 +672,11 @@ class TestSync:
 
     @pytest.mark.parametrize(
         ("story", "control"),
-        [(slow_edge, LeaseForTheSlow), (clock_turned_back, TrustingTheWall)],
+        [
+            (slow_edge, LeaseForTheSlow),
+            (clock_turned_back, TrustingTheWall),
+            (clock_turned_back, WithoutLease),
+        ],
     )
     def test_a_lease_ends_where_it_must(
         self, story: Callable[[Sync], None], control: type[Sync]
