@@ -209,9 +209,13 @@ class TestNode:
         assert depth == 1
         assert station.end() == 0
 
-    def test_without_models_codes_open(self, station: Station, tmp_path: Path) -> None:
-        """Invariant 11: an empty models folder refuses faces with a reason; a code opens."""
+    def test_without_models_or_certificate_codes_open(
+        self, station: Station, tmp_path: Path
+    ) -> None:
+        """Invariant 11: no models, no cloud, never joined: each is named, and a code opens."""
         station.models = tmp_path / "none"
+        config = station.folder / "station.toml"
+        config.write_text(config.read_text().replace('cloud = ""', 'cloud = "127.0.0.1:1"'))
         station.start()
         now = datetime.now(UTC)
         code = issue(
@@ -220,10 +224,11 @@ class TestNode:
         station.walk(code=code)
 
         decision = station.line("decision")
-        lane = httpx.get(f"{station.url}/status.json").json()["lanes"][0]
+        status = httpx.get(f"{station.url}/status.json").json()
 
         assert (decision["outcome"], decision["medium"]) == ("grant", "code")
-        assert lane["view"]["shut"] == "model_refused"
+        assert status["lanes"][0]["view"]["shut"] == "model_refused"
+        assert "edge_gate join" in status["certificate"]["words"]
         assert station.end() == 0
 
 
