@@ -4,7 +4,7 @@ An embedder uses its 512 dimensions unevenly: of `open`'s templates 128 principa
 (measured on the templates of 500 people). So the rest is dropped from the scan, the axes are dealt
 out to the sub-quantizers so that each gets as much spread as any other (the allocation of optimized
 product quantization, Ge 2013, section 3.2), and FAISS's 4-bit fast scan does the rest. What the
-scan proposes is compared exactly afterwards; how many it must propose is in `docs/decisions/0006`.
+scan proposes is compared exactly afterwards; how many it must propose is in `docs/decisions/0007`.
 """
 
 from dataclasses import dataclass

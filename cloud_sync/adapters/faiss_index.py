@@ -33,7 +33,7 @@ _NONE: frozenset[int] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class FaissIndexConfig:
-    """When to use which part; the figures are those of `docs/decisions/0006`."""
+    """When to use which part; the figures are those of `docs/decisions/0007`."""
 
     codec: CodecConfig = field(default_factory=CodecConfig)
     """How coarse the scan is."""
