@@ -2,7 +2,7 @@
 
 import argparse
 
-PART_NAMES = ("sync", "master", "presence")
+PART_NAMES = ("sync", "master", "presence", "reach")
 """In their order."""
 
 
@@ -23,4 +23,6 @@ def parse(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--riders", type=int, default=5_000, help="presence: riders enrolled")
     bench.add_argument("--seen", type=int, default=100, help="presence: riders seen")
     bench.add_argument("--pack", default="open", help="presence: whose calibration counts")
+    bench.add_argument("--edges", type=int, default=40, help="reach: stations with an edge each")
+    bench.add_argument("--leaving", type=int, default=30, help="reach: riders who come and go")
     bench.add_argument("--city", default="xian", help="a city shipped in fare/data")

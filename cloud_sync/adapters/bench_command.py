@@ -12,6 +12,7 @@ from cloud_sync.adapters.bench import resync
 from cloud_sync.adapters.bench_arguments import PART_NAMES
 from cloud_sync.adapters.bench_master import master
 from cloud_sync.adapters.bench_presence import presence
+from cloud_sync.adapters.bench_reach import reach
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.presence_pack import calibrated
 from cloud_sync.clock import Clock
@@ -60,11 +61,17 @@ def _presence(
     _say(presence(engine, membership, calibration, riders=riders, looks=looks, clock=clock))
 
 
+def _reach(
+    chosen: argparse.Namespace, engine: sa.Engine, membership: Membership, clock: Clock
+) -> None:
+    _say(reach(engine, membership, edges=chosen.edges, riders=chosen.leaving, clock=clock))
+
+
 def _say(figures: object) -> None:
     print(figures, flush=True)  # noqa: T201  # a command prints
 
 
 PARTS: Mapping[str, Part] = MappingProxyType(
-    dict(zip(PART_NAMES, (_sync, _master, _presence), strict=True))
+    dict(zip(PART_NAMES, (_sync, _master, _presence, _reach), strict=True))
 )
 """By name, in their order."""

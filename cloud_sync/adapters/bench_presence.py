@@ -6,8 +6,7 @@ ones.
 
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,13 +16,14 @@ import sqlalchemy as sa
 
 from cloud_sync.adapters import master
 from cloud_sync.adapters.bench import BenchCloud, Hands, ignore_lease, waited_ms
+from cloud_sync.adapters.bench_database import own_database
 from cloud_sync.adapters.faiss_index import FaissCandidateIndex
 from cloud_sync.adapters.grpc_follower import FollowerConfig, GalleryFollower
 from cloud_sync.adapters.grpc_presence import GrpcPresence, PresenceConfig
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.memory_keys import MemoryVault
 from cloud_sync.adapters.outgoing import Sealing
-from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
+from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.presence_desk import DeskConfig, PresenceDesk
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
 from cloud_sync.calibration import Calibration
@@ -34,7 +34,6 @@ from cloud_sync.generate import templates
 from cloud_sync.master import Activate, PutMaster
 from cloud_sync.presence import Allowance, Look, Outcome
 from cloud_sync.view import EdgeNode, NodeRole
-from fare.adapters import database
 
 _DATABASE = "gateline_bench_presence"
 _MODEL = "bench"
@@ -90,7 +89,7 @@ def presence(
         sqlalchemy.exc.SQLAlchemyError: No database could be made.
     """
     station = min(membership.sourcing.network.stations)
-    with _own(engine) as own:
+    with own_database(engine, _DATABASE) as own:
         views = PostgresViewLog(own, membership.safe)
         now = clock.wall()
         views.admit(EdgeNode(_GATE, station, bytes(32)), now)
@@ -173,21 +172,3 @@ def _seen_ms(entrance: GrpcPresence, hands: Hands, one: Template, clock: Clock) 
     if outcome is not Outcome.ACCEPTED:
         raise RuntimeError(f"a look was not accepted: {outcome}")
     return waited_ms(hands, one.rider_ref, clock, there=True, began_s=began_s)
-
-
-@contextmanager
-def _own(engine: sa.Engine) -> Iterator[sa.Engine]:
-    """Yield an engine on a database that is there as long as the bench."""
-    admin = engine.execution_options(isolation_level="AUTOCOMMIT")
-    drop = sa.text(f"DROP DATABASE IF EXISTS {_DATABASE} WITH (FORCE)")
-    with admin.connect() as connection:
-        connection.execute(drop)
-        connection.execute(sa.text(f"CREATE DATABASE {_DATABASE}"))
-    own = sa.create_engine(engine.url.set(database=_DATABASE))
-    try:
-        database.migrate(own, "cloud_sync", VERSIONS)
-        yield own
-    finally:
-        own.dispose()
-        with admin.connect() as connection:
-            connection.execute(drop)
