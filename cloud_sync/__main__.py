@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cloud_sync", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    tools = service.Tools(_safe, _membership, _replayed, _trust, SystemClock())
+    tools = service.Tools(_safe, _membership, _copy, _replayed, _trust, SystemClock())
     service.add(commands, tools)
 
     _add_prefilter(commands)

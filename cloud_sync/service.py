@@ -9,11 +9,13 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
 import sqlalchemy as sa
 
+from cloud_sync.adapters.erasure_file import ErasureFile
 from cloud_sync.adapters.grpc_guard import DeviceTrust
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.postgres import PostgresViewLog
@@ -36,6 +38,8 @@ class Tools:
     """Returns what seals and opens the cloud's records."""
     membership: Callable[[str], Membership]
     """Returns who is in which view of a city."""
+    copy: Callable[[Safe], ErasureFile]
+    """Returns the erasure ledger's copy outside the database."""
     replayed: Callable[[sa.Connection], int]
     """Carries out what the database has forgotten; returns how many erasures that were."""
     trust: Callable[[sa.Engine, Sequence[str]], DeviceTrust]
@@ -70,11 +74,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", tools: 
     serve.add_argument(
         "--presence", action="store_true", help="let entrances ask who comes, if the law allows it"
     )
+    serve.add_argument("--metrics", help="host:port where Prometheus reads this process's events")
     serve.add_argument("--pack", default="open", help="whose calibration counts for presence")
     serve.set_defaults(run=partial(_serve, tools))
 
 
 def _serve(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
+    from cloud_sync.adapters.serve_metrics import counted
+
     profile = PROFILES[chosen.profile]
     if chosen.presence and not profile.presence_allowed:
         reason = profile.presence_why
@@ -86,7 +93,15 @@ def _serve(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
     except LedgerFailed as problem:
         say(_LOG, "ledger_failed", level=logging.ERROR, detail=str(problem))
         return 1
-    return asyncio.run(_serve_until_told(tools, chosen, engine))
+    with ExitStack() as counting:
+        if chosen.metrics:
+            try:
+                counting.enter_context(counted(chosen.metrics))
+            except OSError as problem:
+                where, why = chosen.metrics, str(problem)
+                say(_LOG, "cannot_serve", level=logging.ERROR, listen=where, detail=why)
+                return 1
+        return asyncio.run(_serve_until_told(tools, chosen, engine))
 
 
 async def _serve_until_told(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
@@ -110,7 +125,7 @@ async def _serve_until_told(tools: Tools, chosen: argparse.Namespace, engine: sa
     membership = tools.membership(chosen.city)
     chores = [
         asyncio.create_task(listen(wakes, conninfo(engine))),
-        asyncio.create_task(compaction.run(views, engine, clock.wall)),
+        asyncio.create_task(compaction.run(views, engine, tools.copy(safe).prune, clock.wall)),
         asyncio.create_task(prefilter_chores.run(engine, membership, clock.wall)),
     ]
     desk = None

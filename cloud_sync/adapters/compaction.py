@@ -1,4 +1,4 @@
-"""The chore that lets the views' logs forget what no edge needs any more."""
+"""The chore that forgets: lines that no edge needs, days of the ledger's copy past all backups."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from cloud_sync.adapters.postgres import PostgresViewLog, stations
+from cloud_sync.erasure import LedgerFailed
 from cloud_sync.view import ViewLogFailed
 from fare.log import say
 
@@ -18,12 +19,18 @@ _KEEP = 10_000
 """Lines that a log keeps in any case: an edge that was away for days resumes all the same."""
 
 
-async def run(views: PostgresViewLog, engine: sa.Engine, wall: Callable[[], datetime]) -> None:
+async def run(
+    views: PostgresViewLog,
+    engine: sa.Engine,
+    prune: Callable[[datetime], object],
+    wall: Callable[[], datetime],
+) -> None:
     """Compact all views now and then, until cancelled.
 
     Args:
         views: All of them.
         engine: Their database.
+        prune: Removes old days of the erasure ledger's copy; raises `LedgerFailed`.
         wall: Returns the time, aware UTC.
     """
 
@@ -32,10 +39,11 @@ async def run(views: PostgresViewLog, engine: sa.Engine, wall: Callable[[], date
             known = stations(connection)
         for station in known:
             views.compact(station, wall(), keep=_KEEP)
+        prune(wall())
 
     while True:
         await asyncio.sleep(_COMPACT_S)
         try:
             await asyncio.to_thread(once)
-        except (ViewLogFailed, sa.exc.SQLAlchemyError) as problem:
+        except (LedgerFailed, ViewLogFailed, sa.exc.SQLAlchemyError) as problem:
             say(_LOG, "compaction_failed", level=logging.ERROR, detail=str(problem))
