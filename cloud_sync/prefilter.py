@@ -122,8 +122,12 @@ def _weigh(
     own: Sequence[Claim], sources: Mapping[str, Source], held: Mapping[UUID, int]
 ) -> tuple[_Key, tuple[Claim, ...]]:
     """Return what a rider is sorted by, smallest first, and the claims, best first."""
-    best_first = sorted(own, key=lambda c: (-priority_of(c, sources), -c.weight, c.source, c.since))
-    missing = math.prod(1 - claim.weight for claim in own)
+    best_first = own
+    if len(own) > 1:
+        best_first = sorted(
+            own, key=lambda c: (-priority_of(c, sources), -c.weight, c.source, c.since)
+        )
+    missing = math.prod([1 - claim.weight for claim in own])
     rider_ref = own[0].rider_ref
     key = (
         -priority_of(best_first[0], sources),

@@ -7,7 +7,7 @@ holds what the sources need to know of the city. This file does not know about S
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
-from functools import cached_property
+from functools import cache, cached_property
 from types import MappingProxyType
 from uuid import UUID
 
@@ -52,6 +52,7 @@ class Facts:
 
 
 NOTHING = Facts()
+_kind_of = cache(kind_of)
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Sourcing:
         Args:
             now: Aware.
         """
-        return kind_of(bucket_of(now.astimezone(self.zone)))
+        return _kind_of(bucket_of(now.astimezone(self.zone)))
 
     def local(self, moment: datetime) -> datetime:
         """Return a moment in the city's time zone."""
@@ -84,16 +85,17 @@ class Sourcing:
         Args:
             station_id: The exit.
         """
-        source = self.sources.get(OPEN_TRIP.name, OPEN_TRIP)
-        return {
-            entry: window(reached.get(station_id), self.travel, source)
-            for entry, reached in self._rides.items()
-        }
+        return {entry: self.window(entry, station_id) for entry in self._rides}
 
     def window(self, entry_id: str, station_id: str) -> Window:
         """Return when somebody who entered at one station may leave at another."""
-        ride = self._rides.get(entry_id, {}).get(station_id)
-        return window(ride, self.travel, self.sources.get(OPEN_TRIP.name, OPEN_TRIP))
+        key = entry_id, station_id
+        known = self._windows.get(key)
+        if known is None:
+            ride = self._rides.get(entry_id, {}).get(station_id)
+            source = self.sources.get(OPEN_TRIP.name, OPEN_TRIP)
+            known = self._windows[key] = window(ride, self.travel, source)
+        return known
 
     def claims(
         self, station_id: str, rider_ref: UUID, facts: Facts, now: datetime
@@ -107,7 +109,7 @@ class Sourcing:
             now: Aware UTC.
         """
         found: list[Claim | None] = list(facts.given)
-        habit = self._habit(station_id, rider_ref, facts, now)
+        habit = self._habit(station_id, rider_ref, facts, now) if facts.visits else None
         found.append(habit)
         home = self.sources.get(HOME.name)
         if home is not None and facts.home_since is not None:
@@ -150,6 +152,11 @@ class Sourcing:
         otherwise = max(habit.weight if habit else 0.0, homeward)
         when = self.window(last.station_id, station_id)
         return on_the_way(last, station_id, when, now, otherwise=otherwise, source=source)
+
+    @cached_property
+    def _windows(self) -> dict[tuple[str, str], Window]:
+        """Those asked for before: a look asks once for each of a hundred thousand travellers."""
+        return {}
 
     @cached_property
     def _rides(self) -> Mapping[str, Mapping[str, timedelta]]:

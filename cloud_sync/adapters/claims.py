@@ -19,7 +19,7 @@ from cloud_sync.adapters.tables import CLAIM, HABIT, HOME, LAST_TAP, SOURCE_HIT
 from cloud_sync.claim import LAST_EXIT, OPEN_TRIP, Claim
 from cloud_sync.claim_store import Hit, HitRate, rates_of
 from cloud_sync.habit import FORGOTTEN, HALF_LIFE, visited
-from cloud_sync.sourcing import NOTHING, Sourcing
+from cloud_sync.sourcing import Sourcing
 from cloud_sync.travel import LastTap, later
 from fare.tap import Direction, Tap
 
@@ -208,10 +208,9 @@ def claims_of(
     found: dict[tuple[str, UUID], tuple[Claim, ...]] = {}
     known = facts_of(connection, sourcing, tuple(rider_refs), tuple(station_ids), now)
     for (station_id, rider_ref), facts in known.items():
-        if facts is not NOTHING:
-            claims = sourcing.claims(station_id, rider_ref, facts, now)
-            if claims:
-                found[station_id, rider_ref] = claims
+        claims = sourcing.claims(station_id, rider_ref, facts, now)
+        if claims:
+            found[station_id, rider_ref] = claims
     return found
 
 

@@ -5,7 +5,7 @@ Habits are added up in the database: a row a rider comes back, not a row an hour
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,9 +14,11 @@ import sqlalchemy as sa
 
 from cloud_sync.claim import LAST_EXIT, OPEN_TRIP, Claim
 from cloud_sync.habit import HALF_LIFE, Visits
-from cloud_sync.sourcing import NOTHING, Facts, Sourcing
+from cloud_sync.sourcing import Facts, Sourcing
 from cloud_sync.travel import LastTap
 from fare.tap import Direction
+
+_Key = tuple[str, UUID]
 
 _ACTIVE = "JOIN cloud_sync.master_rider AS m ON m.rider_ref = t.rider_ref AND m.standing = 'active'"
 _AT = "t.station_id = ANY (CAST(:stations AS text[]))"
@@ -83,9 +85,8 @@ def facts_at(
     }
     for query in (_LEFT_HERE, _ON_THE_WAY):
         for row in connection.execute(query, values):
-            key = station_id, row.rider_ref
-            found[key] = replace(found[key], last=_last(row))
-    return {rider_ref: facts for (_, rider_ref), facts in found.items()}
+            found.last[station_id, row.rider_ref] = _last(row)
+    return {rider_ref: facts for (_, rider_ref), facts in found.facts().items()}
 
 
 def facts_of(
@@ -111,9 +112,8 @@ def facts_of(
     for row in connection.execute(_LAST_OF, values):
         last = _last(row)
         for station_id in station_ids if last.is_open else {last.station_id} & set(station_ids):
-            key = station_id, last.rider_ref
-            found[key] = replace(found[key], last=last)
-    return found
+            found.last[station_id, last.rider_ref] = last
+    return found.facts()
 
 
 def _values(
@@ -131,23 +131,40 @@ def _values(
     }
 
 
-def _standing_facts(
-    connection: sa.Connection, values: dict[str, Any]
-) -> defaultdict[tuple[str, UUID], Facts]:
+def _standing_facts(connection: sa.Connection, values: dict[str, Any]) -> "_Gathered":
     """Return given claims, homes and habits."""
-    found: defaultdict[tuple[str, UUID], Facts] = defaultdict(lambda: NOTHING)
+    found = _Gathered()
     for row in connection.execute(_GIVEN, values):
         claim = Claim(row.station_id, row.rider_ref, row.source, row.weight, row.since, row.until)
-        key = row.station_id, row.rider_ref
-        found[key] = replace(found[key], given=(*found[key].given, claim))
-    for row in connection.execute(_HOMES, values):
-        key = row.station_id, row.rider_ref
-        found[key] = replace(found[key], home_since=row.since)
-    for row in connection.execute(_VISITS, values):
-        key = row.station_id, row.rider_ref
-        visits = Visits(float(row.own), float(row.kin), float(row.near), float(row.ever))
-        found[key] = replace(found[key], visits=visits)
+        found.given[row.station_id, row.rider_ref].append(claim)
+    for station_id, rider_ref, since in connection.execute(_HOMES, values):
+        found.homes[station_id, rider_ref] = since
+    for station_id, rider_ref, *sums in connection.execute(_VISITS, values):
+        found.visits[station_id, rider_ref] = Visits(*map(float, sums))
     return found
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Facts as they come out of the tables, by station and rider."""
+
+    given: defaultdict[_Key, list[Claim]] = field(default_factory=lambda: defaultdict(list))
+    homes: dict[_Key, datetime] = field(default_factory=dict)
+    visits: dict[_Key, Visits] = field(default_factory=dict)
+    last: dict[_Key, LastTap] = field(default_factory=dict)
+
+    def facts(self) -> dict[_Key, Facts]:
+        """Return all of one rider at one station together."""
+        keys = {**self.given, **self.homes, **self.visits, **self.last}
+        return {
+            key: Facts(
+                tuple(self.given.get(key, ())),
+                self.homes.get(key),
+                self.visits.get(key),
+                self.last.get(key),
+            )
+            for key in keys
+        }
 
 
 def _last(row: sa.Row[Any]) -> LastTap:

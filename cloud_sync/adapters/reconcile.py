@@ -6,6 +6,7 @@ for one batch.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -54,7 +55,7 @@ class Known:
     """What a look at one station found, all of one moment."""
 
     ranking: Ranking
-    claims: Mapping[UUID, tuple[Claim, ...]]
+    claims: Mapping[UUID, Sequence[Claim]]
     held: Mapping[UUID, Holding]
     """Riders of the master gallery in the view."""
     foreign: int
@@ -123,11 +124,11 @@ class Reconciler:
             connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
             known = find(connection, self.membership, station_id, now)
         found = differences(known.ranking, {ref: each.tier for ref, each in known.held.items()})
+        wanted = known.ranking.desired
         stale = [
             (ref, each.tier)
             for ref, each in known.held.items()
-            if known.ranking.desired.get(ref) == each.tier
-            and known.versions.get(ref) != each.version
+            if wanted.get(ref) == each.tier and known.versions.get(ref) != each.version
         ]
         puts, drops = [*found.puts, *stale], found.drops
         room = self.config.batches_max
@@ -239,9 +240,9 @@ def find(
         connection, model_id, {*also, *in_view, *(claim.rider_ref for claim in found)}
     )
     held = {ref: each for ref, each in in_view.items() if ref in riders}
-    own: dict[UUID, tuple[Claim, ...]] = {}
+    own: defaultdict[UUID, list[Claim]] = defaultdict(list)
     for claim in found:
-        own[claim.rider_ref] = (*own.get(claim.rider_ref, ()), claim)
+        own[claim.rider_ref].append(claim)
     ranking = desired(
         (claim for claim in found if claim.rider_ref in versions),
         membership.budget,
