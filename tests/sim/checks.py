@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from cloud_sync.gallery import Change, DropTemplate, PutTemplate
+from cloud_sync.gallery import Change, DropTemplate, PutDenial, PutTemplate
 from cloud_sync.replica import Standing
 from cloud_sync.serve_view import WINDOW
 from cloud_sync.tap_log import Batch, Receipt
@@ -38,7 +38,10 @@ def gone_means_gone(world: "World", node: "Node") -> None:
 
 
 def no_divergence(world: "World", node: "Node") -> None:
-    """At the same epoch and revision a node holds what the cloud's view holds."""
+    """At the same epoch and revision a node holds what the cloud's view holds.
+
+    One whose disk has changed by itself does not; `rot_is_mended` waits for it.
+    """
     view = world.cloud.views._views[node.station_id]
     content = node.disk._content
     if (content.epoch, content.rev) != (view.head.epoch, view.head.head_rev):
@@ -48,8 +51,16 @@ def no_divergence(world: "World", node: "Node") -> None:
         for _, change in view.items.values()
         if isinstance(change, PutTemplate)
     }
+    denied = {
+        change.denial.rider_ref: change.denial
+        for _, change in view.items.values()
+        if isinstance(change, PutDenial)
+    }
     on_disk = {ref: put.template for ref, put in content.templates.items()}
-    if on_disk != held or (node.is_up and node.index != held):
+    is_same = on_disk == held and content.denials == denied
+    if node.is_rotten:  # until a digest shows it
+        node.is_rotten = not is_same
+    elif not is_same or (node.is_up and node.index != held):
         raise Broken("no_divergence", f"{node.edge_id} at {content.rev} of {node.station_id}")
 
 
@@ -222,6 +233,18 @@ def in_step(world: "World") -> None:
         raise Broken("in_step", "; ".join(left[:3]))
 
 
+def rotten(world: "World") -> list[str]:
+    """Return whose disk holds something else than was written."""
+    return [node.edge_id for node in world.nodes if node.is_rotten]
+
+
+def rot_is_mended(world: "World") -> None:
+    """What changes on a disk by itself is found by the digests, an hour apart, and repaired."""
+    left = rotten(world)
+    if left:
+        raise Broken("rot_is_mended", f"{', '.join(left)} hold something else than their view")
+
+
 def all_alarmed(world: "World") -> None:
     """Whatever was taken out of a view, a person was called for it."""
     for station, view in world.cloud.views._views.items():
@@ -239,4 +262,4 @@ def dense(world: "World") -> None:
             raise Broken("dense", f"{node.edge_id} has a tap twice in the cloud")
 
 
-LIVENESS = (in_step, all_alarmed, dense)
+LIVENESS = (in_step, rot_is_mended, all_alarmed, dense)

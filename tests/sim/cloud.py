@@ -16,7 +16,17 @@ from cloud_sync.adapters.shelf import Parcel, parcel
 from cloud_sync.digest import open_key
 from cloud_sync.gallery import Change, DropTemplate, PutTemplate
 from cloud_sync.master import Activate, Erase, PutMaster, Withdraw
-from cloud_sync.messages import Ack, Bookmark, Chunk, Digest, FromCloud, FromEdge, Hello, Refusal
+from cloud_sync.messages import (
+    Ack,
+    Bookmark,
+    Chunk,
+    Digest,
+    FromCloud,
+    FromEdge,
+    Hello,
+    Refusal,
+    Repair,
+)
 from cloud_sync.serve_view import ServeConfig, Serving
 from cloud_sync.tap_log import Batch
 from cloud_sync.view import HistoryGone, NeedsSnapshot
@@ -79,6 +89,7 @@ class Cloud:
         self.places = world.options.snapshots_max
         self.kept: dict[str, Parcel] = {}
         self.epochs = 0
+        self.digests = Digests()
         self.losses = 0
         """How often history was lost."""
         self.views = world.parts.views(self.new_epoch, dimension=SPACE.dimension)
@@ -350,7 +361,7 @@ class Cloud:
                 except HistoryGone:
                     return serve_view.Gone()
             case serve_view.Compare(digest):
-                session.mending = session.mending or Mending(self.views, station, Digests())
+                session.mending = session.mending or Mending(self.views, station, self.digests)
                 return session.mending.compared(digest, open_key(station, digest.epoch))
             case serve_view.NoteDivergence():
                 self.world.books.count("diverged")
@@ -427,8 +438,9 @@ class Cloud:
 
     def send(self, session: Session, message: FromCloud) -> None:
         """Give a message to the wire."""
-        if isinstance(message, Chunk):
+        if isinstance(message, Chunk | Repair) and message.nonce:
             session.sent_nonce = message.nonce
+        if isinstance(message, Chunk):
             if self.world.books.damaged:
                 message = self.judged(message)
             if self.world.wire.spoils():

@@ -8,7 +8,16 @@ import numpy as np
 
 from cloud_sync.content import content_hash
 from cloud_sync.follow import Follower
-from cloud_sync.gallery import PutTemplate, Template
+from cloud_sync.gallery import (
+    Change,
+    Denial,
+    DenialReason,
+    DropDenial,
+    DropTemplate,
+    PutDenial,
+    PutTemplate,
+    Template,
+)
 from cloud_sync.messages import NackCode
 from cloud_sync.serve_view import Serving
 from tests.sim.options import HOUR_S
@@ -129,6 +138,17 @@ def tap_through(world: "World") -> None:
     node = _node(world)
     for _ in range(world.rng.randint(1, 3)):
         node.pass_through()
+
+
+def deny(world: "World") -> None:
+    """Somebody is put on the deny list of some stations, or taken off it."""
+    person = _person(world)
+    if person is None or not world.cloud.has_database:
+        return
+    change: Change = DropDenial(person.ref)
+    if world.rng.random() < 0.6:
+        change = PutDenial(Denial(person.ref, DenialReason.DEBT, world.cloud.wall()))
+    world.cloud.publish(_some_stations(world), [change])
 
 
 # The cloud's housekeeping.
@@ -271,6 +291,20 @@ def lose_gallery(world: "World") -> None:
     node.disk = world.parts.replica()
 
 
+def rot_gallery(world: "World") -> None:
+    """Something on a node's disk changes by itself, or is gone; no check there notices."""
+    node = _node(world)
+    held = sorted(node.disk._content.templates)
+    if not held:
+        return
+    put = node.disk._content.templates[world.rng.choice(held)]
+    if world.rng.random() < 0.5:
+        node.disk.damage(DropTemplate(put.template.rider_ref))
+    else:
+        node.disk.damage(PutTemplate(replace(put.template, version=80_000)))
+    node.is_rotten = True
+
+
 def fill_disk(world: "World") -> None:
     """A node's disk is full for a while: no tap, no barrier."""
     node = _node(world)
@@ -289,6 +323,7 @@ _DEEDS: dict[str, Callable[["World"], None]] = {
     "move": move,
     "push": push,
     "rush": rush,
+    "deny": deny,
     "tap": tap_through,
     "compact": compact,
     "replicate": replicate,
@@ -306,5 +341,6 @@ _DEEDS: dict[str, Callable[["World"], None]] = {
     "damage_item": damage_item,
     "mix_space": mix_space,
     "lose_gallery": lose_gallery,
+    "rot_gallery": rot_gallery,
     "fill_disk": fill_disk,
 }

@@ -56,6 +56,9 @@ class Node:
         """Whether the network between it and the cloud is parted."""
         self.boot = 0
         self.cut_after: int | None = None
+        self.is_rotten = False
+        """Whether its disk holds something else than was written, and nobody has noticed."""
+        self.digest_due_s = 0.0
         self.link: Link | None = None
         self.state: Follower | None = None
         self.anchor: Anchor | None = None
@@ -89,6 +92,7 @@ class Node:
         self.marked_s = now_s
         self.position, self.ticket, self.must_ask = uplink.Position(), None, True
         self.failures = self.up_failures = 0
+        self.digest_due_s = 0.0
         self.world.say(self, "starts", self.disk.standing)
         self.dial(self.boot)
         self.ask_again(self.boot)
@@ -142,7 +146,12 @@ class Node:
         self.world.after(follow.SILENCE_S + TICK_S, self.tick, self.link)
         standing = self.disk.standing()
         self.state = Follower(
-            self.edge_id, self.station_id, SPACE, standing.epoch, standing.applied_rev
+            self.edge_id,
+            self.station_id,
+            SPACE,
+            standing.epoch,
+            standing.applied_rev,
+            digest_due_s=self.digest_due_s,
         )
         self.takes(follow.Connected(standing, self.wall(), self.outbox.depth()))
 
@@ -191,6 +200,7 @@ class Node:
                 self.state, effects = self.world.parts.follow(
                     self.state, events.popleft(), self.world.now
                 )
+                self.digest_due_s = self.state.digest_due_s
                 for effect in effects:
                     self.maybe_cut()
                     answer = self.does(effect)
@@ -248,11 +258,13 @@ class Node:
                     self.load()
                     return follow.Expelled(nonce)
                 case follow.TakeDigest():
-                    return self.digest()
+                    return self.digest() if self.world.compares else None
                 case follow.Mend(repair):
                     self.disk.mend(repair)
                     self.maybe_cut()
                     self.load()
+                    self.world.books.count("mended")
+                    checks.no_divergence(self.world, self)
                     return follow.Mended(repair.nonce)
                 case follow.FinishSnapshot(announced):
                     self.disk.finish_snapshot()

@@ -1,6 +1,5 @@
 """A city in virtual time keeps its promises for every seed, and breaks them without protection."""
 
-import itertools
 import os
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from tests.sim.world import simulate
 
 SEEDS = 1_000
 STRETCH = 125
-TRIES = 150
+TRIES = 40
 """Seeds within which each control must be found out."""
 
 
@@ -44,6 +43,7 @@ class TestSeeds:
         assert covered.counts.keys() >= {name for name, _ in DEEDS + FAULTS}
 
     @pytest.mark.soak
+    @pytest.mark.timeout(0)
     def test_keep_all_promises_for_long(self) -> None:
         """So do a hundred times as many."""
         assert run(range(SEEDS, 100 * SEEDS)).broken == []
@@ -77,9 +77,8 @@ class TestControls:
     def test_finds_what_a_missing_protection_allows(self, name: str) -> None:
         """With one protection taken away, one of the first cities shows the harm."""
         control = CONTROLS[name]
-        cities = (dense(derive(seed)) for seed in itertools.count())
-        able = (city for city in cities if not control.needs or control.needs in dict(city.weights))
-        for city in itertools.islice(able, TRIES):
+        for seed in range(TRIES):
+            city = dense(derive(seed), control.needs)
             try:
                 simulate(city, control.parts, node=control.node, cloud=control.cloud)
             except Broken as broken:

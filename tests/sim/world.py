@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from cloud_sync.follow import DIGEST_S
 from cloud_sync.serve_view import Tick
 from cloud_sync.tap_log import Batch
 from tests.sim import checks, deeds
@@ -69,6 +70,8 @@ class World(Clockwork):
         self.cloud = cloud(self)
         self._refs = iter(range(1, 1 << 20))
         self.people = [Person(self.new_ref()) for _ in range(options.riders)]
+        self.compares = "rot_gallery" in dict(options.weights)
+        """Whether nodes take digests: only where something can rot, for they cost a tenth."""
         names, weights = zip(*options.weights, strict=True)
         self._names, self._weights = names, weights
 
@@ -210,12 +213,13 @@ class World(Clockwork):
         self.run(self.now + 4)
         while checks.behind(self) and self.now < until_s:
             self.run(self.now + 4)
-        self.pass_hours(ASK_S)
+        self.pass_hours(max(ASK_S, DIGEST_S) + 1)
         until_s = self.now + CALM_S
-        while checks.stragglers(self) and self.now < until_s:
+        while (checks.stragglers(self) or checks.rotten(self)) and self.now < until_s:
             self.run(self.now + 1)
         checks.in_step(self)
         self.look()
+        checks.rot_is_mended(self)
         checks.all_alarmed(self)
         checks.dense(self)
         checks.withdrawn_is_nowhere(self)
