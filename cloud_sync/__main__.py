@@ -29,6 +29,7 @@ from cloud_sync.adapters.key_folder import FolderKeyStore
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog, stations
 from cloud_sync.adapters.postgres_registry import PostgresRegistry
+from cloud_sync.adapters.publish import DIMENSION, turned_to
 from cloud_sync.adapters.sealing import prepare
 from cloud_sync.adapters.system_clock import SystemClock
 from cloud_sync.gallery import Change, DenialReason, PutTemplate
@@ -321,10 +322,14 @@ def _role(chosen: argparse.Namespace, engine: sa.Engine) -> int:
 
 
 def _fill(chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    began_s = time.monotonic()
-    views = PostgresViewLog(engine, _safe())
+    began_s, safe = time.monotonic(), _safe()
+    views = PostgresViewLog(engine, safe)
+    head = views.head(chosen.station_id)
     made = templates(chosen.count, seed=chosen.seed, model_id=chosen.model_id)
-    changes = tuple(PutTemplate(template) for template in made)
+    # As enrollment would have put them: into a view that has no transform yet, a turned one.
+    target = (head.transform_id if head else "") or safe.ring.rotation.transform_id
+    puts = [PutTemplate(template) for template in made]
+    changes = turned_to(puts, target, safe, dimension=DIMENSION)
     new = views.lacking(chosen.station_id, changes)
     try:
         views.publish((chosen.station_id,), new)

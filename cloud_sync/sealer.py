@@ -12,6 +12,7 @@ from cloud_sync.gallery import Template
 from cloud_sync.grant import KeyGrant, wrap
 from cloud_sync.key_store import KeyRing
 from cloud_sync.keys import KEY_BYTES, RootKey, data_key, digest_key
+from cloud_sync.rotation import RotationSeed
 from cloud_sync.seal import NONCE_BYTES, Label, StationCipher
 
 
@@ -58,6 +59,11 @@ class Sealer:
     def key_id(self) -> str:
         """The root key that records are sealed under."""
         return self._root.key_id
+
+    @property
+    def rotations(self) -> tuple[RotationSeed, ...]:
+        """What it grants for turning templates back."""
+        return self._ring.rotations
 
     @property
     def station_id(self) -> str:

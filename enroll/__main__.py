@@ -134,7 +134,13 @@ def _prepare(engine: sa.Engine, city_name: str = CITY) -> Enrollment:
     carried = store.carry_over(_now())
     if carried:
         say(_LOG, "riders_carried_over", count=carried)
-    enrollment = Enrollment(store, EnrollmentConfig(), LookalikeConfig(), judge=cohort.judge)
+    enrollment = Enrollment(
+        store,
+        EnrollmentConfig(),
+        LookalikeConfig(),
+        turn=sealing.turner(safe),
+        judge=cohort.judge,
+    )
     _replay_riders(enrollment, copy)
     return enrollment
 

@@ -87,17 +87,23 @@ class Outgoing:
         sealing, station_id = self._sealing, self._hello.station_id
         if sealing is None:
             return None
-        if self._sealer is None or self._sealer.epoch != epoch:
+        ring = await asyncio.to_thread(sealing.ring)
+        known = self._sealer
+        if known is not None and known.epoch == epoch:
+            if known.rotations == ring.rotations:
+                return known
+            # A re-key has begun or ended: what is granted changes, also on a stream that goes on.
+            key_id = known.key_id
+        else:
             head = await asyncio.to_thread(self._views.head, station_id)
-            ring = await asyncio.to_thread(sealing.ring)
-            found = ring.root_of(head.key_id) if head is not None else None
-            self._sealer = Sealer(
-                ring,
-                found or ring.root,
-                station_id=station_id,
-                epoch=epoch,
-                entropy=sealing.entropy,
-            )
+            key_id = head.key_id if head is not None else ""
+        self._sealer = Sealer(
+            ring,
+            ring.root_of(key_id) or ring.root,
+            station_id=station_id,
+            epoch=epoch,
+            entropy=sealing.entropy,
+        )
         return self._sealer
 
     def _with_grant(self, message: FromCloud, sealer: Sealer | None) -> FromCloud:

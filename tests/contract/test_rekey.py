@@ -1,9 +1,10 @@
 """A re-key renews every key and rotation while riders go on riding, and nobody enrolls anew."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -15,17 +16,22 @@ from cloud_sync.adapters import master, rekey
 from cloud_sync.adapters import postgres as cloud
 from cloud_sync.adapters import sealing as cloud_sealing
 from cloud_sync.adapters.at_rest import needed
+from cloud_sync.adapters.granted import Granted
 from cloud_sync.adapters.membership import Membership
-from cloud_sync.adapters.memory_keys import MemoryKeyStore
-from cloud_sync.content import pack, unpack
-from cloud_sync.gallery import Change, DropTemplate, PutTemplate
-from cloud_sync.grant import KeyGrant, StreamKey, unwrap, wrap
+from cloud_sync.adapters.memory_keys import MemoryKeyStore, MemoryVault
+from cloud_sync.adapters.outgoing import Outgoing, Sealing
+from cloud_sync.content import Space, unpack
+from cloud_sync.gallery import Change, DropTemplate, PutTemplate, Template
 from cloud_sync.key_store import KeysFailed
-from cloud_sync.keys import data_key, digest_key
-from cloud_sync.rotation import PLAIN, Rotation
-from cloud_sync.safe import Safe, key_id_of
-from cloud_sync.seal import Label, StationCipher, open_vector, seal_vector
-from cloud_sync.view import EdgeNode, Head
+from cloud_sync.messages import Bookmark, Chunk, FromCloud, Hello, Snapshot
+from cloud_sync.opener import Trust
+from cloud_sync.rotation import PLAIN
+from cloud_sync.safe import MASTER_TEMPLATE, VIEW_ITEM, Safe, key_id_of, template_label
+from cloud_sync.seal import Label
+from cloud_sync.view import EdgeNode
+from cloud_sync.wire import response_from_proto
+from edge_gate.adapters.faiss_gallery import FaissGallery
+from edge_gate.search import Probe
 from enroll.adapters import sealing
 from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
 from enroll.consent import Purpose
@@ -38,38 +44,83 @@ from tests.keys import LEDGER
 from tests.riders import FACE_CONSENTS, Office, direction
 
 BELL, DRUM = "bell-tower", "drum-tower"
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+SPACE = Space("test/space", PLAIN, 512)
 Vector = npt.NDArray[np.float32]
 
 
 class Edge:
-    """A node as it opens what it holds: sealed templates, and the grant that came with them."""
+    """A node behind the real way out of the cloud, with the real opener and the gates' gallery."""
 
     def __init__(self, city: "City", station_id: str) -> None:
         """Take a snapshot and its key grant as the cloud would send them now."""
-        head, self.station_id = city.head(station_id), station_id
-        self.epoch, key = head.epoch, StreamKey(os.urandom(32))
-        wrapped = city.grant(head, key.public_key)
-        self.grant = unwrap(wrapped, key, station_id=station_id, edge_id="e", epoch=head.epoch)
-        cipher = self._cipher()
-        self.disk: dict[UUID, tuple[Label, bytes]] = {}
-        for change in city.views.whole(station_id).changes:
-            assert isinstance(change, PutTemplate)
-            held = change.template
-            label = Label(held.rider_ref, held.version, held.model_id, held.transform_id)
-            packed = pack(held.vector)
-            sealed = seal_vector(cipher, packed, label, nonce=os.urandom(12))
-            self.disk[held.rider_ref] = label, sealed
+        self.city, self.station_id = city, station_id
+        self.granted = Granted(
+            MemoryVault(), station_id=station_id, edge_id="e", dimension=512, entropy=os.urandom
+        )
+        key = self.granted.new_stream()
+        hello = Hello("e", station_id, None, 0, SPACE.model_id, PLAIN, 0, NOON, stream_key=key)
+        self.outgoing = Outgoing(city.views, Sealing(lambda: city.safe.ring), hello, "e", Noon())
+        self.outgoing.lease = timedelta(days=1)
+        self.gallery = FaissGallery(SPACE)
+        self.transforms: set[str] = set()
+        self.take_snapshot()
 
-    def _cipher(self) -> StationCipher:
-        return StationCipher(self.grant.data_key, station_id=self.station_id, epoch=self.epoch)
+    def take_snapshot(self) -> None:
+        """Replace everything by the view as it is."""
+        whole = self.city.views.whole(self.station_id)
+        plan = self._hear(Snapshot(whole.epoch, whole.rev, 1, len(whole.changes), b""))
+        assert isinstance(plan, Snapshot)
+        self.granted.take(whole.epoch, plan.grant)
+        self.granted.serve(whole.epoch)
+        self.epoch, self.rev = whole.epoch, whole.rev
+        self.gallery.replace(self._take(whole.changes, whole.hashes, 0))
+
+    def hear_bookmark(self) -> None:
+        """Have the lease renewed, and with it the grant."""
+        until = NOON + timedelta(days=1)
+        mark = self._hear(Bookmark(self.epoch, self.rev, until, NOON))
+        assert isinstance(mark, Bookmark)
+        self.granted.take(self.epoch, mark.grant)
+
+    def knows(self, transform_id: str) -> bool:
+        """Tell whether the node can turn templates of a transform back."""
+        opener = self.granted.opener(self.epoch)
+        return opener is not None and opener.knows(transform_id)
 
     def score(self, rider: UUID, probe: Vector) -> float:
-        """Compare a probe of the model's own space with what is held of a rider."""
-        label, sealed = self.disk[rider]
-        vector = unpack(open_vector(self._cipher(), sealed, label))
-        seed = self.grant.seed_of(label.transform_id)
-        plain = vector if seed is None else Rotation(seed).undo(vector)
-        return float(plain @ probe)
+        """Search for a probe of the model's own space as a gate does; 0 when it is another's."""
+        found = self.gallery.search(Probe(probe, SPACE))
+        return found.scores[0] if found.riders[:1] == (rider,) else 0.0
+
+    def _take(
+        self, changes: tuple[Change, ...], hashes: tuple[bytes, ...], rev: int
+    ) -> tuple[Template, ...]:
+        heard = self._hear(Chunk(1, self.epoch, rev, rev + 1, changes, hashes))
+        assert isinstance(heard, Chunk)
+        assert heard.intact
+        assert not heard.refusals
+        puts = [change for change in heard.changes if isinstance(change, PutTemplate)]
+        self.transforms |= {put.sealed.transform_id for put in puts if put.sealed is not None}
+        return tuple(put.template for put in puts)
+
+    def _hear(self, message: Snapshot | Chunk | Bookmark) -> FromCloud:
+        """Send a message through the wire."""
+        sent = asyncio.run(self.outgoing.ready(message))
+        opener = None if isinstance(message, Snapshot) else self.granted.opener(message.epoch)
+        return response_from_proto(sent, SPACE, Trust(self.station_id, opener))
+
+
+class Noon:
+    """A clock that stands still."""
+
+    def wall(self) -> datetime:
+        """Return the wall clock."""
+        return NOON
+
+    def monotonic_s(self) -> float:
+        """Return the monotonic clock."""
+        return 0.0
 
 
 class City:
@@ -90,9 +141,8 @@ class City:
         cloud_sealing.prepare(engine, self.safe)
         sealing.prepare(engine, self.safe)
         self.views = cloud.PostgresViewLog(engine, self.safe)
-        now = datetime(2026, 5, 4, 12, tzinfo=UTC)
         for station in (BELL, DRUM):
-            self.views.admit(EdgeNode(f"edge-{station}", station, bytes(32)), now)
+            self.views.admit(EdgeNode(f"edge-{station}", station, bytes(32)), NOON)
         turn = sealing.turner(self.safe) if is_turned else None
         self.office = _Office(
             PostgresRiderStore(engine, Membership(SOURCING, self.safe), LEDGER.append)
@@ -106,28 +156,6 @@ class City:
         self.faces[rider] = direction(seed)
         self.office.photo(rider, self.faces[rider])
         return rider
-
-    def head(self, station_id: str = BELL) -> Head:
-        """Where a view stands."""
-        found = self.views.head(station_id)
-        assert found is not None
-        return found
-
-    def grant(self, head: Head, recipient: bytes) -> bytes:
-        """Wrap what a node of a station needs now."""
-        root = self.safe.ring.root_of(head.key_id)
-        assert root is not None
-        place = {"station_id": head.station_id, "epoch": head.epoch}
-        grant = KeyGrant(
-            station_id=head.station_id,
-            epoch=head.epoch,
-            key_id=root.key_id,
-            data_key=data_key(root, station_id=head.station_id, epoch=head.epoch),
-            digest_key=digest_key(root, **place),  # type: ignore[arg-type]
-            rotations=self.safe.ring.rotations,
-            valid_until=datetime(2026, 5, 5, tzinfo=UTC),
-        )
-        return wrap(grant, recipient=recipient, edge_id="e", ephemeral=os.urandom(32))
 
     def seal_all(self, *, until: str = "", is_plain_turned: bool = False) -> None:
         """Do the whole of a re-key, or have it cut after a part."""
@@ -146,6 +174,27 @@ class City:
     def standing(self) -> rekey.Standing:
         """How far a re-key is."""
         return rekey.standing(self.engine, self.safe)
+
+    def stored(self, rider: UUID) -> dict[str, tuple[str, Vector]]:
+        """Open the rider's vector wherever it is kept, past all code that would turn it back."""
+        places = {
+            sealing.TEMPLATE: "SELECT vector, version, model_id, transform_id"
+            " FROM enroll.template WHERE rider_ref = :rider",
+            MASTER_TEMPLATE: "SELECT body, version, model_id, transform_id"
+            " FROM cloud_sync.master_template WHERE rider_ref = :rider",
+            VIEW_ITEM: "SELECT body, version, model_id, transform_id FROM cloud_sync.view_item"
+            " WHERE station_id = 'bell-tower' AND substr(item_key, 2) = :key",
+        }
+        found = {}
+        with self.engine.connect() as connection:
+            for purpose, query in places.items():
+                keys = {"rider": rider} if ":rider" in query else {"key": rider.bytes}
+                record, *label = connection.execute(sa.text(query), keys).one()
+                content = self.safe.open(purpose, record, template_label(Label(rider, *label)))
+                is_long = purpose == sealing.TEMPLATE
+                vector = np.frombuffer(content, "<f4") if is_long else unpack(content)
+                found[purpose] = label[2], vector
+        return found
 
     def record(self, name: str) -> bytes:
         """Read one sealed record of a column."""
@@ -195,6 +244,47 @@ def city(engine: sa.Engine) -> City:
     return City(engine, is_turned=True)
 
 
+class TestTurned:
+    """New templates."""
+
+    @pytest.mark.parametrize("is_turned", [True, False])
+    def test_are_turned_wherever_the_cloud_keeps_them(
+        self, engine: sa.Engine, is_turned: bool
+    ) -> None:
+        """A stored vector is a stranger to its face; unturned (the control) it is the face."""
+        city = City(engine, is_turned=is_turned)
+        ana = city.enroll(1)
+
+        stored = city.stored(ana)
+
+        expected = city.safe.ring.rotation.transform_id if is_turned else PLAIN
+        assert {transform for transform, _ in stored.values()} == {expected}
+        for _, vector in stored.values():
+            if is_turned:
+                assert abs(float(vector @ city.faces[ana])) < 0.25
+            else:
+                assert float(vector @ city.faces[ana]) > 0.999
+        edge = Edge(city, BELL)
+        assert edge.transforms == {expected}
+        assert edge.score(ana, city.faces[ana]) > 0.999
+
+    def test_of_two_operators_are_strangers(self, city: City) -> None:
+        """What two operators keep of the same face has nothing in common."""
+        ana = city.enroll(1)
+        template = city.office.dossier(ana).template
+        assert template is not None
+        face = replace(template, vector=city.faces[ana], transform_id=PLAIN)
+        elsewhere = Safe(MemoryKeyStore(entropy=os.urandom), entropy=os.urandom)
+
+        theirs = sealing.turner(elsewhere)(face).vector
+
+        # Cosines of random directions have deviation 1/sqrt(512) = 0.044.
+        for _, ours in city.stored(ana).values():
+            assert abs(float(ours @ theirs)) < 0.25
+            same = sealing.turner(city.safe)(face).vector
+            assert float(ours @ same) > 0.999  # control: one operator's are alike
+
+
 class TestRekey:
     """From old keys to new ones."""
 
@@ -210,6 +300,9 @@ class TestRekey:
         with pytest.raises(PowerCut):
             city.seal_all(until=BELL)  # this view has the new keys, the other one the old
         during = {station: Edge(city, station) for station in (BELL, DRUM)}
+        before.hear_bookmark()  # its stream goes on: it is told of the new rotation, too
+        assert before.knows(old.rotation.transform_id)
+        assert before.knows(city.safe.ring.rotation.transform_id)
         cleo = city.enroll(3)
         assert city.safe.ring.rotation != old.rotation
         assert during[BELL].epoch != before.epoch
@@ -220,7 +313,12 @@ class TestRekey:
 
         city.seal_all()
         assert city.standing().is_done
+        goes_on = Edge(city, DRUM)
+        assert goes_on.knows(old.rotation.transform_id)  # control: until the end it is there
         assert rekey.finish(city.engine, city.safe, city.keys).is_done
+        goes_on.hear_bookmark()
+        assert not goes_on.knows(old.rotation.transform_id)
+        assert goes_on.score(ana, city.faces[ana]) > 0.999
 
         city.safe = Safe(city.keys, entropy=os.urandom)  # a process that starts now
         city.views = cloud.PostgresViewLog(city.engine, city.safe)
@@ -229,9 +327,7 @@ class TestRekey:
             after = Edge(city, station)
             for rider in (ana, ben, cleo):
                 assert after.score(rider, city.faces[rider]) > 0.999
-            assert {label.transform_id for label, _ in after.disk.values()} == {
-                city.safe.ring.rotation.transform_id
-            }
+            assert after.transforms == {city.safe.ring.rotation.transform_id}
         assert {key_id_of(each) for each in city.records()} == {city.safe.ring.root.key_id}
         assert not set(records) & set(city.records())
         with city.engine.connect() as connection:

@@ -73,6 +73,12 @@ def admit(engine: sa.Engine, station: str) -> None:
     )
 
 
+def transforms(engine: sa.Engine, table: str) -> set[str]:
+    """Read what a table's rows say of how their vectors are turned."""
+    with engine.connect() as connection:
+        return set(connection.scalars(sa.text(f"SELECT transform_id FROM {table}")))
+
+
 def issued_at(payload: bytes) -> datetime:
     """Read from a code when it was made."""
     return datetime.fromtimestamp(int.from_bytes(payload[21:25], "big"), UTC)
@@ -93,6 +99,10 @@ class TestServe:
             code = base64.b64decode(robin.ask("GET", "/code").json()["payload"])
             admit(engine, "S1")
             wait(lambda: held(engine, "S1") == {robin.ref})
+            turned = {SAFE.ring.rotation.transform_id}
+            for table in ("enroll.template", "cloud_sync.master_template"):
+                assert transforms(engine, table) == turned
+            assert transforms(engine, "cloud_sync.view") == turned
 
         with served(database_url, log, ending=signal.SIGTERM) as web:
             robin.web = web
