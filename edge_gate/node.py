@@ -10,7 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from uuid import UUID
@@ -37,6 +37,7 @@ from cloud_sync.adapters.node_trust import NodeTrust
 from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
 from cloud_sync.adapters.tmpfs_vault import TmpfsVault, default_folder
+from cloud_sync.adapters.vault_sweep import sweep_vaults
 from cloud_sync.clock import Clock
 from cloud_sync.device import Identity
 from cloud_sync.fleet import EdgeHealth
@@ -331,7 +332,7 @@ class Node:
                 self._sight.space,
                 self._trust.badge,
                 outbox_depth=self._outbox.depth,
-                vault=_vault(config),
+                vault=_vault(config, given.clock.wall()),
                 takes_plain=False,
                 entropy=given.entropy,
             ),
@@ -435,14 +436,21 @@ class Node:
             return CertificateStatus(str(problem))
 
 
-def _vault(config: StationConfig) -> Vault:
+def _vault(config: StationConfig, now: datetime) -> Vault:
     """Return where the node's keys are kept: in memory that outlives the process, if there is any.
 
     The folder is told apart by the data beside it: two nodes of one name may run on one machine.
+    Vaults of nodes whose data is gone are removed.
     """
-    place = hashlib.sha256(str(config.data_dir.resolve()).encode()).hexdigest()[:8]
+    home = config.data_dir.resolve()
+    place = hashlib.sha256(str(home).encode()).hexdigest()[:8]
     try:
-        return TmpfsVault(default_folder(f"{config.edge_id}-{place}"))
+        for name in sweep_vaults(now):
+            say(_LOG, "vault_removed", name=name)
+    except OSError as problem:
+        say(_LOG, "vaults_not_swept", level=logging.WARNING, detail=str(problem))
+    try:
+        return TmpfsVault(default_folder(f"{config.edge_id}-{place}"), home=home)
     except VaultFailed as problem:
         say(_LOG, "vault_failed", level=logging.WARNING, detail=str(problem))
         return MemoryVault()

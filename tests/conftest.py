@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from cloud_sync.adapters.postgres import VERSIONS as CLOUD_VERSIONS
 from fare.adapters import database
 from tests import keys
+from tests.vaults import remove_below
 
 _NUMBERS = itertools.count()
 _SAFE = keys.SAFE  # its import gives all processes of the run one folder of keys
@@ -28,6 +29,13 @@ def _own_folder() -> Path:
     folder = tempfile.mkdtemp(prefix="gateline-test-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_vault_stays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Clear away what the run's nodes leave in shared memory."""
+    yield
+    remove_below(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 tmpfs may be swapped out: a node has swap off, or encrypted (docs/operations.md).
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -17,6 +18,12 @@ from cloud_sync.grant import GrantRefused, KeyGrant, grant_from_bytes, grant_to_
 from cloud_sync.vault import VaultFailed
 
 _MEMORY = ("tmpfs", "ramfs")
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # each folder in it is checked to be its owner's
+"""Where vaults are unless a configuration says otherwise."""
+PREFIX = "gateline-"
+"""What the names of vaults there begin with."""
+HOME = "home"
+"""The note in a vault that names the data folder it belongs to."""
 _GRANT = "grant"
 _PLAIN_NAME = re.compile(r"[\w.-]+")
 _ESCAPE = re.compile(r"\\([0-7]{3})")
@@ -29,19 +36,26 @@ def default_folder(edge_id: str) -> Path:
         edge_id: The node; what has no place in a file's name is written as its code point.
     """
     name = "".join(c if _PLAIN_NAME.fullmatch(c) else f"%{ord(c):x}" for c in edge_id)
-    return Path("/dev/shm") / f"gateline-{name}"  # noqa: S108  # checked to be the owner's alone
+    return SHARED_MEMORY / f"{PREFIX}{name}"
 
 
 class TmpfsVault:
     """A `Vault` in a folder; see the port for its promises."""
 
     def __init__(
-        self, folder: Path, *, is_any_disk: bool = False, mounts: Path = Path("/proc/self/mounts")
+        self,
+        folder: Path,
+        *,
+        home: Path | None = None,
+        is_any_disk: bool = False,
+        mounts: Path = Path("/proc/self/mounts"),
     ) -> None:
         """Open the folder, or make it.
 
         Args:
             folder: Mode 0700, on tmpfs or ramfs.
+            home: The node's data folder, absolute: once that is gone, so is the vault, by
+                `vault_sweep`. None for a vault that somebody else removes.
             is_any_disk: Take a folder wherever it is: for tests, and for systems whose memory
                 has another name. Keys then reach a disk.
             mounts: What is mounted where, as Linux tells it.
@@ -56,6 +70,8 @@ class TmpfsVault:
             if kind not in _MEMORY and not is_any_disk:
                 raise VaultFailed(f"{folder} lies on {kind or 'an unknown disk'}, not in memory")
             private_folder(folder)
+            if home is not None:
+                write_private(folder / HOME, os.fsencode(home))
         except (OSError, NotPrivate) as problem:
             raise VaultFailed(str(problem)) from problem
 

@@ -4,7 +4,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -12,6 +12,7 @@ import pytest
 
 from cloud_sync.adapters.memory_keys import MemoryVault
 from cloud_sync.adapters.tmpfs_vault import TmpfsVault, default_folder
+from cloud_sync.adapters.vault_sweep import UNTOLD, home_of, remove, sweep_vaults
 from cloud_sync.grant import KeyGrant
 from cloud_sync.rotation import RotationSeed
 from cloud_sync.vault import Vault, VaultFailed
@@ -32,10 +33,7 @@ def folder() -> Iterator[Path]:
     """Give the default folder of a node that does not exist, removed afterwards."""
     path = default_folder(f"test-{uuid4().hex}")
     yield path
-    for left in path.glob("*"):
-        left.unlink()
-    if path.exists():
-        path.rmdir()
+    remove(path)
 
 
 @pytest.fixture(params=["memory", "tmpfs"])
@@ -153,3 +151,58 @@ class TestTmpfsVault:
 
         assert len(folders) == 5
         assert {each.parent for each in folders} == {Path("/dev/shm")}
+
+
+class TestSweep:
+    """A node that starts looks after the vaults of those that are gone."""
+
+    @pytest.fixture
+    def memory(self, tmp_path: Path) -> Path:
+        """Give a folder in the place of shared memory."""
+        return tmp_path / "shm"
+
+    def vault(self, memory: Path, name: str, home: Path | None) -> TmpfsVault:
+        """Give a vault with a grant in it."""
+        made = TmpfsVault(memory / f"gateline-{name}", home=home, is_any_disk=True)
+        made.keep(GRANT)
+        return made
+
+    def test_goes_with_its_data_folder(self, memory: Path, tmp_path: Path) -> None:
+        """A vault stays as long as the data folder that it names, however old its grant is."""
+        here, gone = tmp_path / "here", tmp_path / "gone"
+        here.mkdir()
+        gone.mkdir()
+        kept = self.vault(memory, "here", here)
+        self.vault(memory, "gone", gone)
+        later = GRANT.valid_until + timedelta(days=99)
+        assert sweep_vaults(later, parent=memory) == ()  # control: both have their data
+        assert home_of(memory / "gateline-gone") == gone
+
+        gone.rmdir()
+
+        assert sweep_vaults(later, parent=memory) == ("gateline-gone",)
+        assert not (memory / "gateline-gone").exists()
+        assert kept.load() == GRANT
+
+    def test_without_a_note_it_goes_with_its_grant(self, memory: Path) -> None:
+        """A vault of an older version stays while its grant is good or it has just been made."""
+        old = self.vault(memory, "old", None)
+        made = datetime.fromtimestamp((memory / "gateline-old").stat().st_mtime, UTC)
+        over, unused = GRANT.valid_until, made + UNTOLD
+        assert over < unused  # the grant's end lies before this test was written
+
+        assert sweep_vaults(unused - timedelta(seconds=1), parent=memory) == ()
+        old.keep(replace(GRANT, valid_until=unused + timedelta(seconds=1)))
+        os.utime(memory / "gateline-old", (made.timestamp(), made.timestamp()))
+        assert sweep_vaults(unused, parent=memory) == ()
+        assert sweep_vaults(unused + timedelta(seconds=1), parent=memory) == ("gateline-old",)
+
+    def test_leaves_alone_what_is_no_vault_of_ours(self, memory: Path, tmp_path: Path) -> None:
+        """Other names, links and files stay, whatever they say."""
+        gone = tmp_path / "gone"
+        TmpfsVault(memory / "other", home=gone, is_any_disk=True)
+        (memory / "gateline-link").symlink_to(memory / "other")
+        (memory / "gateline-file").write_text("")
+
+        assert sweep_vaults(GRANT.valid_until, parent=memory) == ()
+        assert len(list(memory.iterdir())) == 3

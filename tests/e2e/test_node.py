@@ -23,6 +23,8 @@ from cloud_sync.adapters.node_key_file import load_or_make
 from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
 from cloud_sync.adapters.system_clock import SystemClock
+from cloud_sync.adapters.tmpfs_vault import SHARED_MEMORY, TmpfsVault, default_folder
+from cloud_sync.adapters.vault_sweep import home_of
 from cloud_sync.content import content_hash, root_hash
 from cloud_sync.gallery import Change, IssuerKey, PutKey, PutTemplate, Template
 from cloud_sync.generate import templates
@@ -212,7 +214,12 @@ class TestNode:
     def test_without_models_or_certificate_codes_open(
         self, station: Station, tmp_path: Path
     ) -> None:
-        """Invariant 11: no models, no cloud, never joined: each is named, and a code opens."""
+        """Invariant 11: no models, no cloud, never joined: each is named, and a code opens.
+
+        What a node left in memory whose data is gone is removed by the one that starts.
+        """
+        left = default_folder(f"test-{uuid4().hex}")
+        TmpfsVault(left, home=tmp_path / "gone")
         station.models = tmp_path / "none"
         config = station.folder / "station.toml"
         config.write_text(config.read_text().replace('cloud = ""', 'cloud = "127.0.0.1:1"'))
@@ -227,6 +234,8 @@ class TestNode:
         status = httpx.get(f"{station.url}/status.json").json()
 
         assert (decision["outcome"], decision["medium"]) == ("grant", "code")
+        assert not left.exists()
+        assert station.data in map(home_of, SHARED_MEMORY.glob("gateline-edge-bei-*"))
         assert status["lanes"][0]["view"]["shut"] == "model_refused"
         assert "edge_gate join" in status["certificate"]["words"]
         assert station.end() == 0

@@ -17,6 +17,7 @@ from tests.story.director import Lane, answer_of
 from tests.story.postgres import Postgres
 from tests.story.script import STATIONS
 from tests.story.stage import Line, Stage, free_port
+from tests.vaults import remove_below
 
 DIRECTIONS = ("entry", "exit")
 GENERATED = 20_000
@@ -180,6 +181,7 @@ class Setting:
         """Stop every process."""
         self._watching.set()
         self.stage.stop()
+        remove_below(self.folder)
         if self._server is not None:
             self._server.stop()
 
