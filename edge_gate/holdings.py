@@ -28,7 +28,7 @@ from cloud_sync.gallery import (
 from cloud_sync.lease import Anchor, Lease
 from cloud_sync.replica import Holding
 from edge_gate.decide import Standing
-from edge_gate.orders import Orders
+from edge_gate.orders import Orders, without_ended
 from edge_gate.ride_code import KeyRing
 from edge_gate.search import Sorted, sort_changes, space_of
 from edge_gate.tiers import Tiers
@@ -202,6 +202,22 @@ class Holdings:
                 self._gallery.apply((), gone)
                 self._restand()
         return len(gone)
+
+    def end_denials(self) -> int:
+        """Forget the denials that ended before the time that is known to have passed.
+
+        On the disk they stay until the cloud drops them, since the disk holds what the view holds.
+
+        Returns:
+            How many there were.
+        """
+        mark = self._standing.lease.mark
+        if mark is None:
+            return 0
+        with self._turn:
+            before = len(self._orders.denials)
+            self._orders = without_ended(self._orders, mark)
+            return before - len(self._orders.denials)
 
     def examine(self) -> bool:
         """Look for all canaries; a gallery that lost one opens for nobody and is built anew.

@@ -296,6 +296,9 @@ class Node:
             gone = self._holdings.sweep(now.wall)
             if gone:
                 say(_LOG, "templates_expired", count=gone)
+            ended = self._holdings.end_denials()
+            if ended:
+                say(_LOG, "denials_ended", count=ended)
 
         def prune(now: Moment) -> None:
             gone = self._outbox.prune(now.wall - timedelta(days=self._config.keep_taps_days))

@@ -85,6 +85,18 @@ class Orders:
         return orders if denials is self.denials else replace(orders, denials=denials)
 
 
+def without_ended(orders: Orders, passed: datetime) -> Orders:
+    """Return the orders without the denials that have ended; the very same where none has.
+
+    Args:
+        orders: The station's.
+        passed: A time known to have passed, aware UTC. Not the wall clock: one that was fast for a
+            moment would let go of whoever must still be refused.
+    """
+    left = {ref: one for ref, one in orders.denials.items() if _holds(one, passed)}
+    return orders if len(left) == len(orders.denials) else replace(orders, denials=left)
+
+
 def admitted(
     orders: Orders, rider_ref: UUID, direction: Direction, now: datetime
 ) -> frozenset[TapFlag] | Deny:

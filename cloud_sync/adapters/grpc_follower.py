@@ -336,6 +336,7 @@ class GalleryFollower:
         self._marked_s = now_s
         try:
             self._replica.raise_mark(self._anchor.now(now_s))
+            self._on_lease(self._replica.standing().lease, self._anchor)
         except ReplicaFailed as problem:
             say(_LOG, "replica_failed", level=logging.ERROR, detail=str(problem))
 

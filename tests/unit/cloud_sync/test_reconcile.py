@@ -190,7 +190,7 @@ class TestSweep:
         """When the last ride code has expired the deny list forgets the rider."""
         city.settle(Withdraw(ANA, SOON))
 
-        sweep(city.engine, city.membership, NOON)
+        sweep(city.engine, city.membership, SOON - timedelta(microseconds=1))
         assert city.denied() == {ANA: SOON}
         sweep(city.engine, city.membership, SOON)
 

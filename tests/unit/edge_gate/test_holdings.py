@@ -179,6 +179,33 @@ class TestHoldings:
         assert holdings.standing.size == 1
         assert holdings.sweep(noon) == 0
 
+    def test_denials_end_by_the_time_that_has_passed(
+        self, holdings: Holdings, noon: datetime
+    ) -> None:
+        """A denial is forgotten at its very end by the cloud's time, however the wall clock runs.
+
+        The deny list keeps who has no end, and whom a later denial keeps.
+        """
+        second = timedelta(seconds=1)
+        ends = {1: noon, 2: noon + second, 3: None}
+        holdings.apply(
+            [
+                PutDenial(Denial(UUID(int=n), DenialReason.DEBT, noon - second, until))
+                for n, until in ends.items()
+            ]
+        )
+        assert holdings.end_denials() == 0  # no time is known
+        holdings.renew(Lease(noon + 99 * second, noon - second), Anchor(noon + 99 * second, 0.0))
+        assert holdings.end_denials() == 0
+
+        holdings.renew(Lease(noon + 99 * second, noon), None)
+
+        assert holdings.end_denials() == 1
+        assert set(holdings.orders.denials) == {UUID(int=2), UUID(int=3)}
+        before = holdings.orders
+        assert holdings.end_denials() == 0
+        assert holdings.orders is before
+
     def test_a_growing_gallery_is_never_judged_too_kindly(self) -> None:
         """While templates are being added, the threshold in force is already the stricter one."""
         seen: list[float | None] = []
