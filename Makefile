@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 ARGS   ?=
+SHORT  := -m "not power and not chaos and not soak"
 
-.PHONY: help run test setup models lint types imports unit bench evaluate protos power chaos sim lock clean
+.PHONY: help run test setup models lint types imports unit bench evaluate protos power chaos sim connected lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,8 +47,8 @@ imports: setup ## the dependency arrows
 	@$(VENV)/bin/lint-imports
 
 unit: setup models ## all tests, with the short versions of the long suites
-	@$(PY) -m pytest -n 2 --dist loadfile --ignore tests/story -m "not power and not chaos and not soak" $(ARGS)
-	@$(PY) -m pytest -m "not power and not chaos and not soak" $(ARGS) tests/story
+	@$(PY) -m pytest -n 2 --dist loadfile --ignore tests/story --ignore tests/connected $(SHORT) $(ARGS)
+	@$(PY) -m pytest $(SHORT) $(ARGS) tests/story tests/connected
 
 power: setup ## simulated power cuts, long version
 	@$(PY) -m pytest -m power -s $(ARGS)
@@ -57,6 +58,9 @@ chaos: setup models ## kill -9 of every process in turn during the story, 20 rou
 
 sim: setup ## a city in virtual time from many seeds (ARGS="--seeds 100000 --jobs 2", or one seed to replay)
 	@$(PY) -m tests.sim $(ARGS)
+
+connected: setup models ## what a connected city promises, measured on its real processes
+	@$(PY) -m tests.connected $(ARGS)
 
 bench: setup models ## milliseconds per stage and per passenger, 1:N search
 	@$(PY) -m edge_gate bench $(ARGS)

@@ -27,6 +27,7 @@ import sqlalchemy as sa
 from gateline.sync.v1 import gallery_service_pb2 as pb
 from gateline.sync.v1 import gallery_service_pb2_grpc
 
+from cloud_sync.adapters import grpc_channel
 from cloud_sync.adapters.grpc_client import (
     FollowerConfig,
     GalleryFollower,
@@ -532,18 +533,37 @@ class TestGallery:
         assert station.lacks(PEOPLE[1])
 
     def test_a_frozen_line_is_noticed(
-        self, cloud: Cloud, proxy: Proxy, stations: list[Station], tmp_path: Path
+        self,
+        cloud: Cloud,
+        proxy: Proxy,
+        stations: list[Station],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """A peer that says nothing and closes nothing is given up within 15 s, then found again."""
-        station = Station(SqliteReplica(tmp_path / "g.db"), proxy.port)
-        stations.append(station)
-        until(lambda: station.lease.until is not None)
+        """A peer that says nothing and closes nothing is given up within 15 s, then found again.
+
+        The control beside it, a node that sends no pings, waits on.
+        """
+        other = Proxy(cloud.port)
+        cloud.views.admit(EdgeNode("edge-2", STATION, KEY.public_key), datetime.now(UTC))
+        with monkeypatch.context() as deaf:
+            all_of_them = grpc_channel._CLIENT_OPTIONS
+            silent = tuple(pair for pair in all_of_them if "keepalive_time_ms" not in pair[0])
+            deaf.setattr(grpc_channel, "_CLIENT_OPTIONS", silent)
+            replica = SqliteReplica(tmp_path / "other.db")
+            stations.append(Station(replica, other.port, edge_id="edge-2"))
+            until(lambda: stations[0].lease.until is not None)
+        stations.append(Station(SqliteReplica(tmp_path / "g.db"), proxy.port))
+        until(lambda: stations[1].lease.until is not None)
 
         proxy.freeze()
+        other.freeze()
         seconds = until(lambda: proxy.connections > 1, patience_s=40)
 
         print(f"noticed after {seconds:.1f} s")
-        assert seconds < 16  # 15 s, and the poll of the loop, the back-off and the proxy
+        assert seconds < 15
+        assert other.connections == 1
+        other.close()
 
     def test_a_withdrawal_overtakes_on_a_slow_line(
         self, cloud: Cloud, proxy: Proxy, stations: list[Station], tmp_path: Path

@@ -49,14 +49,26 @@ class Phone:
 
     def enroll_face(self, portrait: Image) -> None:
         """Give the consents a face needs, and one photo."""
+        self.consent_all()
+        self.give_photo(portrait)
+
+    def consent_all(self) -> None:
+        """Give the consents a face needs."""
         for purpose in _CONSENTS:
             self._consent(purpose)
+
+    def give_photo(self, portrait: Image) -> None:
+        """Give one photo."""
         files = {"photo": ("me.png", encode(portrait, suffix=".png"), "image/png")}
         self._call("POST", self._path("photos"), files=files)
 
     def pause(self) -> None:
         """Make the stations forget the face until it is resumed."""
         self._call("POST", self._path("pause"))
+
+    def withdraw(self) -> None:
+        """Delete all face data for good."""
+        self._call("POST", self._path("withdraw"))
 
     def code(self) -> bytes:
         """Fetch a fresh ride code's payload."""

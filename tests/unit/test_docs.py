@@ -12,6 +12,7 @@ from cloud_sync.adapters.metrics import FleetCollector, exposition
 from cloud_sync.findings import Finding
 from edge_gate.reason import DenyReason
 from edge_gate.screen import MESSAGES
+from tests.sim.controls import CONTROLS
 
 ROOT = Path(__file__).parents[2]
 
@@ -118,6 +119,15 @@ class TestFaults:
         page = (ROOT / "docs" / "faults.md").read_text()
 
         assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == [str(n) for n in range(1, 31)]
+
+    def test_rows_have_their_controls(self) -> None:
+        """What guards galleries, taps and trust has a control, and each that is named exists."""
+        page = (ROOT / "docs" / "faults.md").read_text()
+        rows = dict(re.findall(r"^\| (\d+) \|(.*)$", page, re.MULTILINE))
+        guarded = [*range(3, 13), *range(15, 18), *range(20, 27)]
+
+        assert [number for number in guarded if "control" not in rows[str(number)]] == []
+        assert set(re.findall(r'"([^"]+)"', " ".join(rows.values()))) <= set(CONTROLS)
 
 
 class TestArchitecture:
