@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from cloud_sync.adapters.erasure_file import ErasureFile
 from cloud_sync.adapters.grpc_guard import DeviceTrust
+from cloud_sync.adapters.index_arguments import add_choice
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.authority import AuthorityFailed
@@ -76,6 +77,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", tools: 
     )
     serve.add_argument("--metrics", help="host:port where Prometheus reads this process's events")
     serve.add_argument("--pack", default="open", help="whose calibration counts for presence")
+    add_choice(serve)
     serve.set_defaults(run=partial(_serve, tools))
 
 
@@ -107,6 +109,7 @@ def _serve(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
 async def _serve_until_told(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
     from cloud_sync.adapters import compaction, prefilter_chores
     from cloud_sync.adapters.grpc_server import Ports, ServerConfig, Stores, serve
+    from cloud_sync.adapters.index_choice import chosen_index
     from cloud_sync.adapters.outgoing import Sealing
     from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
     from cloud_sync.adapters.postgres_taps import PostgresTapLog
@@ -130,7 +133,7 @@ async def _serve_until_told(tools: Tools, chosen: argparse.Namespace, engine: sa
     ]
     desk = None
     if chosen.presence:
-        desk = opened(engine, membership, chosen.pack)
+        desk = opened(engine, membership, chosen.pack, chosen_index(chosen))
         chores.append(asyncio.create_task(desk.attend_for_ever()))
 
     def ready(ports: Ports) -> None:

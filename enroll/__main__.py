@@ -17,7 +17,10 @@ import sqlalchemy as sa
 from cloud_sync.adapters import postgres as cloud
 from cloud_sync.adapters import sealing as cloud_sealing
 from cloud_sync.adapters.erasure_file import ErasureFile
+from cloud_sync.adapters.index_arguments import add_choice
+from cloud_sync.adapters.index_choice import IndexChoice, chosen_index
 from cloud_sync.adapters.key_folder import FolderKeyStore
+from cloud_sync.adapters.master_follower import MasterSearch
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.replay import SLACK, replay
 from cloud_sync.erasure import LedgerFailed
@@ -63,6 +66,9 @@ def main(argv: list[str] | None = None) -> int:
     except LedgerFailed as problem:
         say(_LOG, "ledger_failed", level=logging.ERROR, detail=str(problem))
         return 1
+    except StoreFailed as problem:
+        say(_LOG, "store_failed", level=logging.ERROR, doing="start", error=str(problem))
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--accept-noncommercial", action="store_true", help="accept a pack's licence as it is"
     )
+    add_choice(serve)
     serve.set_defaults(command=_serve)
 
     migrate = commands.add_parser("migrate", help="bring the database to the newest version")
@@ -110,7 +117,9 @@ def _safe() -> Safe:
     return Safe(FolderKeyStore(folder, entropy=os.urandom), entropy=os.urandom)
 
 
-def _prepare(engine: sa.Engine, city_name: str = CITY) -> Enrollment:
+def _prepare(
+    engine: sa.Engine, city_name: str = CITY, index: IndexChoice | None = None
+) -> Enrollment:
     """Migrate what enrollment reads and writes, whoever starts first, and build the use cases."""
     from fare.adapters.postgres import VERSIONS as FARE_VERSIONS
 
@@ -130,7 +139,8 @@ def _prepare(engine: sa.Engine, city_name: str = CITY) -> Enrollment:
     copy = ErasureFile(folder, lambda: safe.ring.cloud_key)
     with engine.begin() as connection:  # before anything else: whoever has left stays away
         replay(connection, copy, membership.settle, _now())
-    store = PostgresRiderStore(engine, membership, copy.append)
+    search = MasterSearch(safe, (index or IndexChoice()).make)
+    store = PostgresRiderStore(engine, membership, copy.append, search)
     carried = store.carry_over(_now())
     if carried:
         say(_LOG, "riders_carried_over", count=carried)
@@ -216,7 +226,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from fare.adapters.statements import PostgresStatements
 
     with _database() as engine:
-        enrollment = _prepare(engine, arguments.city)
+        enrollment = _prepare(engine, arguments.city, chosen_index(arguments))
         say(_LOG, "gallery_read", changes=enrollment.store.read_gallery())
         network = shipped(arguments.city).network
         names = {each.station_id: each.name for each in network.stations.values()}

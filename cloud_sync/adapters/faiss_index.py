@@ -37,7 +37,7 @@ class FaissIndexConfig:
 
     codec: CodecConfig = field(default_factory=CodecConfig)
     """How coarse the scan is."""
-    refine: int = 512
+    refine: int = 1_024
     """Candidates that the scan proposes and that are compared exactly, from 1."""
     flat_max: int = 8_192
     """Templates, from 16 (a codec needs as many), up to which every row is compared: 3 ms."""

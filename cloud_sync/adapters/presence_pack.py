@@ -1,28 +1,31 @@
-"""A presence desk for a pack of models: an index in process, and what the model's scores mean."""
+"""A presence desk for a pack of models: an index, and what the model's scores mean."""
 
 from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from cloud_sync.adapters.faiss_index import FaissCandidateIndex
+from cloud_sync.adapters.index_choice import IndexChoice
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.presence_desk import PresenceDesk
 from cloud_sync.calibration import Calibration, from_table
 from models.manifest import pack
 
 
-def opened(engine: sa.Engine, membership: Membership, pack_name: str) -> PresenceDesk:
-    """Return a desk with an index in process and the calibration of a pack.
+def opened(
+    engine: sa.Engine, membership: Membership, pack_name: str, index: IndexChoice
+) -> PresenceDesk:
+    """Return a desk with an index and the calibration of a pack.
 
     Args:
         engine: The database.
         membership: Puts riders into views.
         pack_name: Of the manifest.
+        index: Where the gallery is searched.
 
     Raises:
         PackUnknown: There is no such pack.
     """
-    return PresenceDesk(engine, membership, calibrated(pack_name), make_index=FaissCandidateIndex)
+    return PresenceDesk(engine, membership, calibrated(pack_name), make_index=index.make)
 
 
 def calibrated(pack_name: str) -> Mapping[str, Calibration]:

@@ -10,6 +10,7 @@ import pytest
 
 from cloud_sync.adapters.faiss_codec import CodecConfig
 from cloud_sync.adapters.faiss_index import FaissCandidateIndex, FaissIndexConfig
+from cloud_sync.adapters.index_choice import IndexChoice
 from cloud_sync.adapters.memory_index import MemoryCandidateIndex
 from cloud_sync.candidate import CandidateIndex, Drop, Entries, entries
 from cloud_sync.content import Space
@@ -32,10 +33,11 @@ def _milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CandidateIndex
     """Open one collection for all tests: the engine takes seconds to start."""
     pytest.importorskip("pymilvus", reason="the extra `milvus` is not installed")
     pytest.importorskip("milvus_lite", reason="milvus-lite is not built for this platform")
-    from cloud_sync.adapters.milvus_index import MilvusCandidateIndex, MilvusConfig
+    from cloud_sync.adapters.milvus_index import MilvusCandidateIndex
 
     file: Path = tmp_path_factory.mktemp("milvus") / "index.db"
-    index = MilvusCandidateIndex(SPACE, str(file), MilvusConfig("riders"))
+    index = IndexChoice(str(file), "riders").make(SPACE)
+    assert isinstance(index, MilvusCandidateIndex)
     yield index
     index.close()
 
