@@ -37,6 +37,9 @@ def main() -> int:
         default=Path("var/story"),
         help="var/story unless told; cleared first",
     )
+    parser.add_argument(
+        "--first-port", type=int, default=8400, help="of eight in a row; 0 takes any"
+    )
     arguments = parser.parse_args()
     folder: Path = arguments.folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -56,13 +59,13 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         (folder / _MARK).touch()
-        return _tell(folder, once=arguments.once)
+        return _tell(folder, once=arguments.once, first_port=arguments.first_port)
 
 
-def _tell(folder: Path, *, once: bool) -> int:
+def _tell(folder: Path, *, once: bool, first_port: int) -> int:
     console = Console(highlight=False)
     started_s = time.monotonic()
-    setting = Setting(folder, shipped())
+    setting = Setting(folder, shipped(), first_port=first_port)
 
     def say(text: str) -> None:
         at = f"{time.monotonic() - started_s:6.1f} s"

@@ -50,13 +50,16 @@ camera = "{camera}"
 class Setting:
     """All processes of the story, started in order and watched."""
 
-    def __init__(self, folder: Path, city: City, *, generated: int = GENERATED) -> None:
+    def __init__(
+        self, folder: Path, city: City, *, generated: int = GENERATED, first_port: int = 0
+    ) -> None:
         """Choose ports and folders; nothing runs yet.
 
         Args:
             folder: An empty folder for everything the story leaves.
             city: The network whose stations are played.
             generated: Templates of nobody in each gallery.
+            first_port: Of as many in a row as are wanted, where they are free; 0 takes any.
         """
         self.folder = folder
         self.photos = folder / "photos"
@@ -71,7 +74,7 @@ class Setting:
         self._generated = generated
         self._city = city
         self._ports = {
-            name: free_port(8400 + place)
+            name: free_port(first_port and first_port + place)
             for place, name in enumerate(
                 ("board", "app", "office", "bank", "cloud", *STATIONS, "devices")
             )

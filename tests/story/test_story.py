@@ -29,8 +29,9 @@ class Told:
 def told() -> Iterator[Told]:
     """Tell it once for all tests: `make run ARGS=--once`."""
     folder = Path(tempfile.mkdtemp(prefix="gateline-story-"))
+    wanted = ("--once", "--first-port", "0", "--folder", str(folder / "story"))
     done = subprocess.run(
-        (sys.executable, "-m", "tests.story", "--once", "--folder", str(folder / "story")),
+        (sys.executable, "-m", "tests.story", *wanted),
         cwd=ROOT,
         capture_output=True,
         text=True,
