@@ -105,6 +105,7 @@ def figures(overview: Overview, network: Network) -> Json:
         "cursor": overview.cursor,
         "revenue": _amount(overview.revenue),
         "in_balance": overview.in_balance,
+        "doubted": overview.doubted,
         "trips": {outcome.value: trips.get(outcome.value, 0) for outcome in Outcome},
         "charges": {
             state.value: {"count": count, **_amount(amount)}

@@ -50,6 +50,10 @@ class Stop:
 ORDER_EXEMPT = TapFlag.ORDER_EXEMPT.value
 """The reason of an incomplete trip whose missing end is no fault of the rider."""
 
+DOUBTED = "exemption_doubted"
+"""The reason of a trip with an end that claims what no order explains: nothing was left out for
+it, and staff must look, since the node's keys may be stolen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -74,7 +78,8 @@ class Verdict:
     """The tariff's rule that gave the fare."""
     tariff_version: str = ""
     reason: str = ""
-    """Why there is no price, for UNPRICED; `ORDER_EXEMPT` where a missing end is excused."""
+    """Why there is no price, for UNPRICED; `ORDER_EXEMPT` where a missing end is excused;
+    `DOUBTED` where an end claims what nobody ordered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,23 @@ def judge(trip: Trip, network: Network, tariff: Tariff) -> Verdict:
         network: Stations and track.
         tariff: Every version.
     """
+    verdict = _judge(trip, network, tariff)
+    if verdict.outcome is not Outcome.UNPRICED and any(tap.doubted for tap in _ends(trip)):
+        return replace(verdict, reason=DOUBTED)
+    return verdict
+
+
+def _ends(trip: Trip) -> tuple[Tap, ...]:
+    match trip:
+        case CompleteTrip():
+            return trip.entry, trip.exit
+        case OpenTrip() | IncompleteEntry():
+            return (trip.entry,)
+        case IncompleteExit():
+            return (trip.exit,)
+
+
+def _judge(trip: Trip, network: Network, tariff: Tariff) -> Verdict:
     ends: tuple[Stop | None, Stop | None]
     excused = False
     match trip:

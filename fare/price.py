@@ -57,7 +57,8 @@ class Unpriced:
 def price(trip: CompleteTrip, network: Network, tariff: Tariff) -> PricedTrip | Unpriced:
     """Price a trip by the shortest way and the tariff of the local day of its entry.
 
-    A trip with an end that was fare exempt costs nothing, and its rule says what it else had cost.
+    A trip with an end that was fare exempt costs nothing, and its rule says what it else had cost;
+    an exemption that is doubted makes nothing free.
 
     Args:
         trip: A trip with both ends.
@@ -79,7 +80,7 @@ def price(trip: CompleteTrip, network: Network, tariff: Tariff) -> PricedTrip | 
         path=way.stations,
         metres=way.metres,
     )
-    if TapFlag.FARE_EXEMPT in trip.entry.flags | trip.exit.flags:
+    if TapFlag.FARE_EXEMPT in trip.entry.exemptions | trip.exit.exemptions:
         free = Money(0, rate.amount.currency)
         return replace(priced, amount=free, rule_id=f"{EXEMPT}:{rate.rule_id}")
     return priced

@@ -111,6 +111,10 @@ class Overview:
     """Those `listed`, newest decision first."""
     recent_entries: tuple[Entry, ...]
     """Newest first."""
+    doubted: int = 0
+    """Trips in force with an exemption that nobody ordered (`decision.DOUBTED`)."""
+    doubted_trips: tuple[TripLine, ...] = ()
+    """The newest of them."""
 
     @property
     def revenue(self) -> Money:

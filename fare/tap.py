@@ -67,6 +67,9 @@ class Tap:
     """The ride code's own id (its nonce); empty for a face."""
     flags: frozenset[TapFlag] = frozenset()
     """What was different at this passage; empty as a rule."""
+    doubted: frozenset[TapFlag] = frozenset()
+    """Those of the flags that no order of the operator explains. The cloud's word and not the
+    gate's: it is no part of what the gate has signed."""
 
     def __post_init__(self) -> None:
         """Refuse a time without a zone: it would sort differently on two machines.
@@ -76,6 +79,11 @@ class Tap:
         """
         if self.tap_time.tzinfo is None:
             raise ValueError("tap_time must be aware")
+
+    @property
+    def exemptions(self) -> frozenset[TapFlag]:
+        """The flags that trips and fares go by: those nobody doubts."""
+        return self.flags - self.doubted
 
     def canonical(self) -> bytes:
         """Return the one byte string that hash chain and signature cover.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from fare.tap import Direction, Tap, TapFlag
+from fare.tap import Direction, Tap, TapFlag, flags_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +133,15 @@ def _ordered(taps: Iterable[Tap]) -> list[Tap]:
     by_id: dict[UUID, Tap] = {}
     for tap in taps:
         known = by_id.get(tap.tap_id)
-        if known is None or tap.canonical() < known.canonical():
+        if known is None or _rank(tap) < _rank(known):
             by_id[tap.tap_id] = tap
     if len({tap.rider_ref for tap in by_id.values()}) > 1:
         raise ValueError("taps of more than one rider do not fold together")
     return sorted(by_id.values(), key=lambda tap: (tap.tap_time, tap.tap_id))
+
+
+def _rank(tap: Tap) -> tuple[bytes, str]:
+    return tap.canonical(), flags_text(tap.exemptions)  # of doubt and none, doubt counts
 
 
 def _passages(taps: Iterable[Tap], rules: TripRules) -> list[_Passage]:
@@ -166,9 +170,9 @@ def _at_exit(
 ) -> CompleteTrip | IncompleteExit:
     tap = out.tap
     if inside is None:
-        excused = TapFlag.ORDER_EXEMPT in tap.flags
+        excused = TapFlag.ORDER_EXEMPT in tap.exemptions
         return IncompleteExit(tap.tap_id, tap.rider_ref, tap, tuple(sorted(out.again)), excused)
-    unlimited = TapFlag.TIME_EXEMPT in inside.tap.flags | tap.flags
+    unlimited = TapFlag.TIME_EXEMPT in inside.tap.exemptions | tap.exemptions
     took = tap.tap_time - inside.tap.tap_time
     return CompleteTrip(
         trip_id=tap.tap_id,
@@ -182,7 +186,7 @@ def _at_exit(
 
 def _abandoned(inside: _Passage, following: _Passage) -> IncompleteEntry:
     tap = inside.tap
-    excused = TapFlag.ORDER_EXEMPT in tap.flags | following.tap.flags
+    excused = TapFlag.ORDER_EXEMPT in tap.exemptions | following.tap.exemptions
     return IncompleteEntry(tap.tap_id, tap.rider_ref, tap, tuple(sorted(inside.again)), excused)
 
 

@@ -19,6 +19,7 @@ from cloud_sync.adapters.at_rest import hold_keys
 from cloud_sync.adapters.edge_row import edge_of
 from cloud_sync.adapters.erasures import follow_epochs, note_ack
 from cloud_sync.adapters.item_row import put_of
+from cloud_sync.adapters.mode_history import note_heard
 from cloud_sync.adapters.publish import (
     DIMENSION,
     VIEW_CHANNEL,
@@ -275,6 +276,7 @@ class PostgresViewLog:
                 sa.update(EDGE_NODE).where(EDGE_NODE.c.edge_id == edge_id).values(values)
             )
             note_ack(connection, edge_id, epoch, rev, now)
+            note_heard(connection, edge_id, rev, now)
 
     def offer_lease(self, edge_id: str, until: datetime) -> Head:
         """Note a lease durably before it is sent, and return the head it is valid for."""

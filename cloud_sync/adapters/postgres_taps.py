@@ -6,7 +6,7 @@ positions are dense and commit in order: `position > cursor` never skips a tap.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,14 +15,20 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from cloud_sync.adapters.edge_row import edge_of
+from cloud_sync.adapters.mode_history import orders_of
 from cloud_sync.adapters.publish import announce
 from cloud_sync.adapters.tables import EDGE_NODE, OUTBOX, TAP, TAP_HEAD, TAP_QUARANTINE
+from cloud_sync.exemption import CLAIMS, doubted
 from cloud_sync.ingest import Aside, Judgement, Known, Stored, judge
 from cloud_sync.outbox import SealedTap
 from cloud_sync.tap_log import Batch, Blemish, EdgeUnknown, Quarantined, Receipt, TapLogFailed
 from cloud_sync.view import EdgeNode
 from fare.adapters.rows import tap_of, tap_row
 from fare.log import say
+from fare.tap import TapFlag, flags_text
+
+Doubts = Mapping[int, frozenset[TapFlag]]
+"""Flags that no order explains, by the tap's sequence; only taps that have any."""
 
 TAP_CHANNEL = "gateline_tap"
 """NOTIFY channel; the payload is the latest position."""
@@ -43,10 +49,12 @@ class PostgresTapLog:
             with self._engine.begin() as connection:
                 node = _owner(connection, batch)
                 judgement = judge(batch, node, _known(connection, batch))
-                _store(connection, batch, judgement, received)
+                doubts = _doubts(connection, batch.edge_id, judgement.store)
+                _store(connection, batch, judgement, received, doubts)
         except sa.exc.SQLAlchemyError as problem:
             raise TapLogFailed(str(problem)) from problem
         _alarm(batch, judgement)
+        _tell_doubts(batch, judgement, doubts)
         return judgement.receipt
 
     def stored(self, outbox_id: UUID) -> tuple[SealedTap, ...]:
@@ -117,8 +125,23 @@ def _aside(
     return found
 
 
+def _doubts(connection: sa.Connection, edge_id: str, taps: Sequence[SealedTap]) -> Doubts:
+    """Return which flags of new taps no order of the operator explains, by sequence."""
+    claiming = [sealed for sealed in taps if sealed.tap.flags & CLAIMS.keys()]
+    known = {
+        station: orders_of(connection, station, edge_id)
+        for station in {sealed.tap.station_id for sealed in claiming}
+    }
+    judged = ((each.seq, doubted(each.tap, *known[each.tap.station_id])) for each in claiming)
+    return {seq: flags for seq, flags in judged if flags}
+
+
 def _store(
-    connection: sa.Connection, batch: Batch, judgement: Judgement, received: datetime
+    connection: sa.Connection,
+    batch: Batch,
+    judgement: Judgement,
+    received: datetime,
+    doubts: Doubts,
 ) -> None:
     for item in judgement.set_aside:
         row = _row(batch.edge_id, item.sealed, received)
@@ -136,22 +159,21 @@ def _store(
         .values(durable_seq=judgement.receipt.durable_seq)
     )
     if judgement.store:
-        last = _insert(connection, batch.edge_id, judgement.store, received)
+        rows = [
+            _row(batch.edge_id, sealed, received)
+            | {"doubted": flags_text(doubts.get(sealed.seq, frozenset()))}
+            for sealed in judgement.store
+        ]
+        last = _insert(connection, rows)
         announce(connection, TAP_CHANNEL, str(last))
 
 
-def _insert(
-    connection: sa.Connection, edge_id: str, taps: Sequence[SealedTap], received: datetime
-) -> int:
+def _insert(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> int:
     """Give the taps their positions under the row lock; return the last one."""
-    taken = sa.update(TAP_HEAD).values(position=TAP_HEAD.c.position + len(taps))
+    taken = sa.update(TAP_HEAD).values(position=TAP_HEAD.c.position + len(rows))
     last = int(connection.execute(taken.returning(TAP_HEAD.c.position)).scalar_one())
-    first = last - len(taps) + 1
-    rows = [
-        _row(edge_id, sealed, received) | {"position": first + place}
-        for place, sealed in enumerate(taps)
-    ]
-    connection.execute(sa.insert(TAP), rows)
+    placed = [row | {"position": place} for place, row in enumerate(rows, last - len(rows) + 1)]
+    connection.execute(sa.insert(TAP), placed)
     return last
 
 
@@ -176,6 +198,19 @@ def _alarm(batch: Batch, judgement: Judgement) -> None:
             outbox_id=batch.outbox_id,
             resend_from_seq=judgement.receipt.resend_from_seq,
         )
+
+
+def _tell_doubts(batch: Batch, judgement: Judgement, doubts: Doubts) -> None:
+    for sealed in judgement.store:
+        if sealed.seq in doubts:
+            say(
+                _LOG,
+                "exemption_doubted",
+                level=logging.ERROR,
+                edge_id=batch.edge_id,
+                tap_id=sealed.tap.tap_id,
+                flags=flags_text(doubts[sealed.seq]),
+            )
 
 
 def _row(edge_id: str, sealed: SealedTap, received: datetime) -> dict[str, Any]:

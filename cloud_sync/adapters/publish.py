@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from cloud_sync.adapters.at_rest import hold_keys
 from cloud_sync.adapters.item_row import Seal, body_of, expires_of
+from cloud_sync.adapters.mode_history import note_orders
 from cloud_sync.adapters.tables import VIEW, VIEW_QUARANTINE
 from cloud_sync.content import check, content_hash, is_drop, key_of, pack, template_hash
 from cloud_sync.gallery import Change, PutTemplate, Template
@@ -131,6 +132,7 @@ def _publish_alike(
         connection.execute(
             sa.update(VIEW).where(VIEW.c.station_id == head.station_id).values(values)
         )
+        note_orders(connection, head.station_id, head.head_rev, lines)
     seal = safe.sealer(VIEW_ITEM)
     for start in range(0, len(lines), _SLICE):
         places: dict[str, Any] = {

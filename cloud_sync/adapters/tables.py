@@ -68,6 +68,24 @@ VIEW_ITEM = sa.Table(
     sa.Column("tier", sa.SmallInteger, nullable=False),
 )
 
+MODE_ORDER = sa.Table(
+    "mode_order",
+    METADATA,
+    sa.Column("station_id", sa.Text, primary_key=True),
+    sa.Column("rev", sa.BigInteger, primary_key=True),
+    sa.Column("at", _TIME, server_default=sa.func.clock_timestamp(), nullable=False),
+    sa.Column("modes", sa.Text, nullable=False),  # sorted, with commas
+)
+
+MODE_HEARD = sa.Table(
+    "mode_heard",
+    METADATA,
+    sa.Column("edge_id", sa.Text, primary_key=True),
+    sa.Column("station_id", sa.Text, primary_key=True),
+    sa.Column("rev", sa.BigInteger, primary_key=True),
+    sa.Column("at", _TIME, nullable=False),
+)
+
 VIEW_QUARANTINE = sa.Table(
     "view_quarantine",
     METADATA,
@@ -133,7 +151,11 @@ def _tap_columns() -> tuple[sa.Column[object], ...]:
 
 
 TAP = sa.Table(
-    "tap", METADATA, sa.Column("position", sa.BigInteger, primary_key=True), *_tap_columns()
+    "tap",
+    METADATA,
+    sa.Column("position", sa.BigInteger, primary_key=True),
+    *_tap_columns(),
+    sa.Column("doubted", sa.Text, nullable=False),  # flags, sorted, with commas
 )
 
 TAP_QUARANTINE = sa.Table(

@@ -19,7 +19,7 @@ CHANNEL = "gateline_tap"
 
 _READ = sa.text("""
     SELECT position, tap_id, rider_ref, station_id, lane_id, direction, medium, tap_time,
-           clock_error_ms, model_id, score_e4, code_id, flags
+           clock_error_ms, model_id, score_e4, code_id, flags, doubted
     FROM cloud_sync.tap WHERE position > :position ORDER BY position LIMIT :limit
 """)
 
@@ -40,7 +40,7 @@ class PostgresTapFeed:
         try:
             with self._engine.connect() as connection:
                 found = connection.execute(_READ, {"position": position, "limit": limit})
-                return tuple(PlacedTap(row.position, rows.tap_of(row)) for row in found)
+                return tuple(PlacedTap(row.position, rows.judged_tap_of(row)) for row in found)
         except sa.exc.DBAPIError as error:
             raise StoreFailed(str(error.orig)) from error
 

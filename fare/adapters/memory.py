@@ -91,7 +91,10 @@ class _Taps:
         new = []
         for tap in taps:
             known = self._content.taps.setdefault(tap.tap_id, [])
-            if tap not in known and all(t.rider_ref == tap.rider_ref for t in known):
+            content = {t.canonical() for t in known}
+            if tap.canonical() in content:
+                continue
+            if all(t.rider_ref == tap.rider_ref for t in known):
                 known.append(tap)
                 new.append(tap)
         return tuple(new)

@@ -8,7 +8,7 @@ from uuid import UUID
 from fare.account import Account
 from fare.adapters.memory import Content, MemoryLedger, MemoryStore
 from fare.charge import Charge
-from fare.decision import Decision
+from fare.decision import DOUBTED, Decision
 from fare.ledger import MONEY_BOOK, Entry, receivable, wallet
 from fare.money import Money
 from fare.statement import Balance, Overview, RiderStatement, TripLine, folded
@@ -54,6 +54,7 @@ class MemoryStatements:
         last = [decisions[-1] for decisions in content.decisions.values()]
         newest = sorted(last, key=lambda d: (d.decided_time, d.ridden), reverse=True)
         lines = [_line(content, decision) for decision in newest]
+        doubted = [line for line in lines if line.decision.verdict.reason == DOUBTED]
         return Overview(
             taps=sum(len(taps) for taps in content.taps.values()),
             cursor=content.cursor,
@@ -62,6 +63,8 @@ class MemoryStatements:
             balances=_balances(content.entries.values()),
             recent_trips=tuple(line for line in lines if line.listed)[:recent],
             recent_entries=tuple(MemoryLedger(content.entries).entries(limit=recent)),
+            doubted=len(doubted),
+            doubted_trips=tuple(line for line in doubted if line.listed)[:recent],
         )
 
 

@@ -21,7 +21,7 @@ from fare.adapters.tables import ACCOUNT, CHARGE, CURSOR, DECISION, TAP
 from fare.charge import OPEN, Charge, State
 from fare.decision import Decision
 from fare.store import StoreFailed
-from fare.tap import Tap
+from fare.tap import Tap, flags_text
 
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
 """This package's Alembic revisions, for `database.migrate(engine, "fare", VERSIONS)`."""
@@ -50,7 +50,10 @@ class _Taps:
         new = []
         for tap in taps:
             if known.setdefault(tap.tap_id, tap.rider_ref) == tap.rider_ref:
-                row = rows.tap_row(tap) | {"digest": hashlib.sha256(tap.canonical()).digest()}
+                row = rows.tap_row(tap) | {
+                    "digest": hashlib.sha256(tap.canonical()).digest(),
+                    "doubted": flags_text(tap.doubted),
+                }
                 insert = pg.insert(TAP).values(row).on_conflict_do_nothing()
                 if self._connection.execute(insert.returning(TAP.c.tap_id)).first():
                     new.append(tap)
@@ -58,7 +61,7 @@ class _Taps:
 
     def of_rider(self, rider_ref: UUID) -> Sequence[Tap]:
         found = self._connection.execute(sa.select(TAP).where(TAP.c.rider_ref == rider_ref))
-        return tuple(rows.tap_of(row) for row in found)
+        return tuple(rows.judged_tap_of(row) for row in found)
 
 
 class _Accounts:

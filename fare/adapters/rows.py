@@ -1,5 +1,6 @@
 """Rows of schema `fare` to the nouns of this package and back, in one place."""
 
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,7 +23,7 @@ def means_of(token: str | None) -> Means:
 
 
 def tap_of(row: sa.Row[Any]) -> Tap:
-    """Read a tap from a row of `fare.tap` or of the cloud's log."""
+    """Read a tap as its gate has signed it, from a row of `fare.tap` or of the cloud's log."""
     return Tap(
         tap_id=row.tap_id,
         rider_ref=row.rider_ref,
@@ -39,8 +40,13 @@ def tap_of(row: sa.Row[Any]) -> Tap:
     )
 
 
+def judged_tap_of(row: sa.Row[Any]) -> Tap:
+    """Read a tap with the flags that the cloud doubts, from the same rows."""
+    return replace(tap_of(row), doubted=flags_of(row.doubted))
+
+
 def tap_row(tap: Tap) -> dict[str, Any]:
-    """Return a tap's columns, without the digest."""
+    """Return a tap's columns, without the digest and the cloud's doubts."""
     return {
         "tap_id": tap.tap_id,
         "rider_ref": tap.rider_ref,

@@ -14,7 +14,7 @@ from fare.adapters import rows
 from fare.adapters.ledger import PostgresLedger
 from fare.adapters.tables import ACCOUNT, CHARGE, CURSOR, DECISION, ENTRY, POSTING, TAP
 from fare.charge import Charge
-from fare.decision import Decision, Outcome
+from fare.decision import DOUBTED, Decision, Outcome
 from fare.ledger import MONEY_BOOK, receivable, wallet
 from fare.money import Money
 from fare.statement import Balance, Overview, RiderStatement, TripLine, folded
@@ -79,6 +79,8 @@ class PostgresStatements:
                 balances=_balances(connection),
                 recent_trips=_recent_trips(connection, recent),
                 recent_entries=tuple(PostgresLedger(connection).entries(limit=recent)),
+                doubted=_count_doubted(connection),
+                doubted_trips=_recent_trips(connection, recent, only=DOUBTED),
             )
 
     @contextmanager
@@ -128,9 +130,20 @@ def _balances(connection: sa.Connection) -> tuple[Balance, ...]:
     return tuple(Balance(account, Money(units)) for account, units in sorted(sums.items()))
 
 
-def _recent_trips(connection: sa.Connection, recent: int) -> tuple[TripLine, ...]:
+def _count_doubted(connection: sa.Connection) -> int:
+    last = _IN_FORCE.subquery()
+    query = sa.select(sa.func.count()).select_from(last).where(last.c.reason == DOUBTED)
+    return int(connection.execute(query).scalar_one())
+
+
+def _recent_trips(
+    connection: sa.Connection, recent: int, *, only: str = ""
+) -> tuple[TripLine, ...]:
+    """Return the newest listed trips, on demand only those of one reason."""
     last = _IN_FORCE.subquery()
     ended = sa.func.coalesce(last.c.exit_time, last.c.entry_time)
     lines = sa.select(last).where(_listed(last))
+    if only:
+        lines = lines.where(last.c.reason == only)
     newest = lines.order_by(last.c.decided_time.desc(), ended.desc()).limit(recent)
     return _lines(connection, [rows.decision_of(row) for row in connection.execute(newest)])

@@ -30,6 +30,7 @@ TAP = sa.Table(
     sa.Column("score_e4", sa.Integer, nullable=False),
     sa.Column("code_id", sa.LargeBinary, nullable=False),
     sa.Column("flags", sa.Text, nullable=False),  # sorted, with commas
+    sa.Column("doubted", sa.Text, nullable=False),  # those of them that no order explains
 )
 
 ACCOUNT = sa.Table(

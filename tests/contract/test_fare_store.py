@@ -20,7 +20,7 @@ from fare.ledger import receivable, transfer, wallet
 from fare.money import Money
 from fare.statement import Payment, Statements
 from fare.store import Store, StoreFailed
-from fare.tap import Medium
+from fare.tap import Medium, TapFlag
 from tests.purse import MORNING, Rig, ride, rider, tap
 
 ADA, BO = rider("Ada"), rider("Bo")
@@ -116,6 +116,8 @@ class TestTaps:
         """A tap that comes again is not new, and all of a rider's taps come back whole."""
         entry, out = ride(ADA, "zhonglou", "xiaozhai")
         face = replace(out, model_id="open-512", score_e4=-812, code_id=b"\x00\xff")
+        claims = frozenset({TapFlag.FARE_EXEMPT, TapFlag.TIME_EXEMPT})
+        face = replace(face, flags=claims, doubted=claims - {TapFlag.TIME_EXEMPT})
         with store.transaction() as tx:
             assert list(tx.taps.keep([entry, entry])) == [entry]
             assert list(tx.taps.keep([entry, face])) == [face]

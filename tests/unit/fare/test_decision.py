@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from fare.decision import (
+    DOUBTED,
     ORDER_EXEMPT,
     Decision,
     Outcome,
@@ -85,6 +86,19 @@ class TestJudge:
         assert (free.outcome, free.fare) == (Outcome.PRICED, Money(0))
         assert booking(Decision(free, 1, NOON), None) is None
         assert booking(Decision(RIDDEN, 1, NOON), None) is not None  # control
+
+    @pytest.mark.parametrize("flag", list(TapFlag))
+    def test_nothing_is_left_out_for_a_doubted_flag(self, flag: TapFlag) -> None:
+        """Priced as if the flag was not there, and put before staff, at whichever end it stands."""
+        taps = ride(ADA, "houweizhai", "fangzhicheng")
+        flags = frozenset({flag})
+        for end in (0, 1):
+            claims = list(taps)
+            claims[end] = replace(claims[end], flags=flags, doubted=flags)
+            told = verdict_of(*claims)
+            assert told == replace(RIDDEN, reason=DOUBTED)
+            half = verdict_of(claims[end])
+            assert (half.fare, half.reason) == (Money(0), DOUBTED)
 
     def test_unpriced(self) -> None:
         """A trip that the tariff cannot price costs nothing and says why."""
