@@ -47,5 +47,40 @@ class Budget:
         return max(self.first, min(likely, self.first_max))
 
 
+FIRST_MOST, SECOND_MOST = 20_000, 100_000
+"""What one station may be given at most: a first tier that the shipped model supports at an FPIR of
+1e-2, and a second that a node's disk and memory are made for."""
+
+
+def for_station(
+    usual: Budget,
+    *,
+    first: int | None = None,
+    first_max: int | None = None,
+    second: int | None = None,
+) -> Budget:
+    """Return a budget of one station's own; what is not given is as usual.
+
+    Args:
+        usual: Of every other station.
+        first: Riders in the first tier as a rule, 1 to `FIRST_MOST`.
+        first_max: At a rush, `first` to `FIRST_MOST`; not given, as usual or `first` if larger.
+        second: Riders in the second tier, 0 to `SECOND_MOST`.
+
+    Raises:
+        ValueError: A value is out of range.
+    """
+    ruled = usual.first if first is None else first
+    most = max(ruled, usual.first_max) if first_max is None else first_max
+    stored = usual.second if second is None else second
+    if not 1 <= ruled <= FIRST_MOST:
+        raise ValueError(f"the first tier holds 1 to {FIRST_MOST:,} riders, not {ruled:,}")
+    if not ruled <= most <= FIRST_MOST:
+        raise ValueError(f"at a rush it holds {ruled:,} to {FIRST_MOST:,} riders, not {most:,}")
+    if not 0 <= stored <= SECOND_MOST:
+        raise ValueError(f"the second tier holds 0 to {SECOND_MOST:,} riders, not {stored:,}")
+    return Budget(ruled, most, stored, min(usual.spare_max, ruled + stored))
+
+
 FIRST, SECOND, OUTSIDE = 1, 2, 0
 """Tiers: in the first, in the second, not in the view."""

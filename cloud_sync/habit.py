@@ -172,6 +172,35 @@ def steadiness(visits: Count) -> Count:
     return visits * (visits / (visits + BY_CHANCE))
 
 
+@dataclass(frozen=True, slots=True)
+class Least:
+    """Visits below all three of which nobody is as likely as asked; see `Visits`."""
+
+    own: float
+    kin: float
+    near: float
+
+
+def least_for(weight: float, days: int) -> Least:
+    """Return what it takes for a likelihood: `likelihood` the other way round.
+
+    Args:
+        weight: The likelihood, above 0.04, which having been here at all can give.
+        days: How many days are of the hour's kind.
+    """
+    a_hair = 1 - 1e-9  # rounding must not lose whoever is just likely
+    return Least(
+        own=a_hair * _visits_for(weight * STEADY),
+        kin=a_hair * _visits_for(weight * STEADY * days / 0.8),
+        near=a_hair * _visits_for(weight * STEADY * days / 0.4),
+    )
+
+
+def _visits_for(steady: float) -> float:
+    """Return the visits whose steadiness is given."""
+    return float((steady + (steady * (steady + 4 * BY_CHANCE)) ** 0.5) / 2)
+
+
 def claim_of(
     rider_ref: UUID,
     station_id: str,

@@ -107,7 +107,7 @@ def desired(
                 tier=_tier(rank, first, budget),
                 priority=-key[0],
                 weight=-key[3],
-                held=held.get(claims[0].rider_ref, OUTSIDE),
+                held=key[2] if key[2] <= SECOND else OUTSIDE,
                 claims=claims,
             )
             for rank, (key, claims) in enumerate(ranked, 1)
@@ -123,11 +123,12 @@ def _weigh(
 ) -> tuple[_Key, tuple[Claim, ...]]:
     """Return what a rider is sorted by, smallest first, and the claims, best first."""
     best_first = own
+    missing = 1 - own[0].weight
     if len(own) > 1:
         best_first = sorted(
             own, key=lambda c: (-priority_of(c, sources), -c.weight, c.source, c.since)
         )
-    missing = math.prod([1 - claim.weight for claim in own])
+        missing = math.prod([1 - claim.weight for claim in own])
     rider_ref = own[0].rider_ref
     key = (
         -priority_of(best_first[0], sources),
@@ -167,14 +168,13 @@ class Differences:
     """Rider and tier, the best rank first: whoever is new, and whoever changes tier."""
 
 
-def differences(ranking: Ranking, held: Mapping[UUID, int]) -> Differences:
-    """Compare a view with the ranking.
+def differences(wanted: Mapping[UUID, int], held: Mapping[UUID, int]) -> Differences:
+    """Compare a view with what its ranking makes of it.
 
     Args:
-        ranking: What it should be.
+        wanted: The tier of each rider as it should be, by rank.
         held: The tier of each rider in the view as it is.
     """
-    wanted = ranking.desired
     return Differences(
         drops=tuple(sorted((ref for ref in held if ref not in wanted), key=lambda ref: ref.bytes)),
         puts=tuple((ref, tier) for ref, tier in wanted.items() if held.get(ref) != tier),

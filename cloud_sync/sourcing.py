@@ -115,10 +115,13 @@ class Sourcing:
         if home is not None and facts.home_since is not None:
             found.append(at_home(rider_ref, station_id, facts.home_since, source=home))
         found.append(self._from_tap(station_id, facts, habit, now))
+        sources = self.sources  # a list, not a generator: a look comes by for each of its riders
         return tuple(
-            claim
-            for claim in found
-            if claim is not None and claim.source in self.sources and claim.holds(now)
+            [
+                claim
+                for claim in found
+                if claim is not None and claim.source in sources and claim.holds(now)
+            ]
         )
 
     def spare(self, station_id: str, rider_ref: UUID, now: datetime) -> Claim | None:

@@ -2,7 +2,7 @@
 
 import argparse
 
-PART_NAMES = ("sync", "master", "presence", "reach")
+PART_NAMES = ("sync", "master", "presence", "reach", "views")
 """In their order."""
 
 
@@ -25,4 +25,6 @@ def parse(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--pack", default="open", help="presence: whose calibration counts")
     bench.add_argument("--edges", type=int, default=40, help="reach: stations with an edge each")
     bench.add_argument("--leaving", type=int, default=30, help="reach: riders who come and go")
+    bench.add_argument("--claims", type=int, default=60_000, help="views: riders at a station")
+    bench.add_argument("--stations", type=int, default=200, help="views: stations to reckon with")
     bench.add_argument("--city", default="xian", help="a city shipped in fare/data")

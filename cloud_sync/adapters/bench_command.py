@@ -8,11 +8,13 @@ from types import MappingProxyType
 
 import sqlalchemy as sa
 
+from cloud_sync.adapters import prefilter_chores
 from cloud_sync.adapters.bench import resync
 from cloud_sync.adapters.bench_arguments import PART_NAMES
 from cloud_sync.adapters.bench_master import master
 from cloud_sync.adapters.bench_presence import presence
 from cloud_sync.adapters.bench_reach import reach
+from cloud_sync.adapters.bench_views import views
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.presence_pack import calibrated
 from cloud_sync.clock import Clock
@@ -67,11 +69,20 @@ def _reach(
     _say(reach(engine, membership, edges=chosen.edges, riders=chosen.leaving, clock=clock))
 
 
+def _views(
+    chosen: argparse.Namespace, engine: sa.Engine, membership: Membership, clock: Clock
+) -> None:
+    del clock  # the city's time is made up
+    prefilter_chores.collect_seldom()
+    claimed, stations = chosen.claims, chosen.stations
+    _say(views(engine, membership, claimed=claimed, stations=stations, cpu_s=time.process_time))
+
+
 def _say(figures: object) -> None:
     print(figures, flush=True)  # noqa: T201  # a command prints
 
 
 PARTS: Mapping[str, Part] = MappingProxyType(
-    dict(zip(PART_NAMES, (_sync, _master, _presence, _reach), strict=True))
+    dict(zip(PART_NAMES, (_sync, _master, _presence, _reach, _views), strict=True))
 )
 """By name, in their order."""

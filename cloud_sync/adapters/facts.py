@@ -12,6 +12,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from cloud_sync.adapters.master import array_of
 from cloud_sync.claim import LAST_EXIT, OPEN_TRIP, Claim
 from cloud_sync.habit import HALF_LIFE, Visits
 from cloud_sync.sourcing import Facts, Sourcing
@@ -20,40 +21,52 @@ from fare.tap import Direction
 
 _Key = tuple[str, UUID]
 
-_ACTIVE = "JOIN cloud_sync.master_rider AS m ON m.rider_ref = t.rider_ref AND m.standing = 'active'"
+ACTIVE = "JOIN cloud_sync.master_rider AS m ON m.rider_ref = t.rider_ref AND m.standing = 'active'"
+"""Joins what is kept of riders with those who are active."""
+FADED = """CROSS JOIN LATERAL (SELECT t.weight * power(0.5,
+    greatest(extract(epoch FROM CAST(:now AS timestamptz) - t.at), 0) / :half_life_s
+) AS weight) AS f"""
+"""Fades habits to `now`, by `half_life_s`."""
 _AT = "t.station_id = ANY (CAST(:stations AS text[]))"
-_OF = "(CAST(:riders AS uuid[]) IS NULL OR t.rider_ref = ANY (CAST(:riders AS uuid[])))"
+_OF = f"{_AT} AND t.rider_ref = ANY (CAST(:riders AS uuid[]))"
 
-_GIVEN = sa.text(f"""
-SELECT t.* FROM cloud_sync.claim AS t {_ACTIVE} WHERE t.until > :now AND {_AT} AND {_OF}
-""")  # noqa: S608  # a constant
-_HOMES = sa.text(f"""
-SELECT t.station_id, t.rider_ref, t.since FROM cloud_sync.home AS t {_ACTIVE} WHERE {_AT} AND {_OF}
-""")  # noqa: S608  # a constant
-_VISITS = sa.text(f"""
+_GIVEN = "SELECT t.* FROM cloud_sync.claim AS t {active} WHERE t.until > :now AND {these}"
+_HOMES = """
+SELECT t.station_id, t.rider_ref, t.since FROM cloud_sync.home AS t {active} WHERE {these}
+"""
+_VISITS = """
 SELECT t.station_id, t.rider_ref,
     coalesce(sum(f.weight) FILTER (WHERE t.bucket = :own), 0) AS own,
     coalesce(sum(f.weight) FILTER (WHERE t.bucket = ANY (CAST(:kin AS integer[]))), 0) AS kin,
     coalesce(sum(f.weight) FILTER (WHERE t.bucket = ANY (CAST(:near AS integer[]))), 0) AS near,
     sum(f.weight) AS ever
-FROM cloud_sync.habit AS t {_ACTIVE}
-CROSS JOIN LATERAL (SELECT t.weight * power(0.5,
-    greatest(extract(epoch FROM CAST(:now AS timestamptz) - t.at), 0) / :half_life_s
-) AS weight) AS f
-WHERE {_AT} AND {_OF}
+FROM cloud_sync.habit AS t {active}
+{faded}
+WHERE {these}
 GROUP BY t.station_id, t.rider_ref
-""")  # noqa: S608  # a constant
+"""
+
+
+def _standing(these: str) -> tuple[sa.TextClause, ...]:
+    """Return the three queries for some of the rows; a plan of its own for each kind of asking."""
+    return tuple(
+        sa.text(query.format(active=ACTIVE, faded=FADED, these=these))
+        for query in (_GIVEN, _HOMES, _VISITS)
+    )
+
+
+_STANDING_AT, _STANDING_OF = _standing(_AT), _standing(_OF)
 _LAST_OF = sa.text(f"""
-SELECT t.* FROM cloud_sync.last_tap AS t {_ACTIVE}
+SELECT t.* FROM cloud_sync.last_tap AS t {ACTIVE}
 WHERE t.rider_ref = ANY (CAST(:riders AS uuid[]))
 """)  # noqa: S608  # a constant
 _LEFT_HERE = sa.text(f"""
-SELECT t.* FROM cloud_sync.last_tap AS t {_ACTIVE}
+SELECT t.* FROM cloud_sync.last_tap AS t {ACTIVE}
 WHERE {_AT} AND t.direction = 'exit' AND t.at > :left_after
 """)  # noqa: S608  # a constant
 # Of a hundred thousand travellers, those whose window of arrival is open here come back.
 _ON_THE_WAY = sa.text(f"""
-SELECT t.* FROM cloud_sync.last_tap AS t {_ACTIVE}
+SELECT t.* FROM cloud_sync.last_tap AS t {ACTIVE}
 LEFT JOIN unnest(CAST(:entries AS text[]), CAST(:after AS timestamptz[]),
     CAST(:until AS timestamptz[])) AS w (station_id, after, until)
     ON w.station_id = t.station_id
@@ -122,7 +135,7 @@ def _values(
     hour = sourcing.hour(now)
     return {
         "stations": list(station_ids),
-        "riders": None if riders is None else list(riders),
+        "riders": None if riders is None else array_of(riders),
         "now": now,
         "half_life_s": HALF_LIFE.total_seconds(),
         "own": hour.own,
@@ -134,12 +147,13 @@ def _values(
 def _standing_facts(connection: sa.Connection, values: dict[str, Any]) -> "_Gathered":
     """Return given claims, homes and habits."""
     found = _Gathered()
-    for row in connection.execute(_GIVEN, values):
+    given, homes, visits = _STANDING_AT if values["riders"] is None else _STANDING_OF
+    for row in connection.execute(given, values):
         claim = Claim(row.station_id, row.rider_ref, row.source, row.weight, row.since, row.until)
         found.given[row.station_id, row.rider_ref].append(claim)
-    for station_id, rider_ref, since in connection.execute(_HOMES, values):
+    for station_id, rider_ref, since in connection.execute(homes, values):
         found.homes[station_id, rider_ref] = since
-    for station_id, rider_ref, *sums in connection.execute(_VISITS, values):
+    for station_id, rider_ref, *sums in connection.execute(visits, values):
         found.visits[station_id, rider_ref] = Visits(*map(float, sums))
     return found
 

@@ -183,6 +183,22 @@ def everybody(connection: sa.Connection, *, at_most: int) -> frozenset[UUID] | N
     return found if len(found) <= at_most else None
 
 
+def array_of(rider_refs: Iterable[UUID]) -> str:
+    """Return references as text that PostgreSQL casts to `uuid[]`.
+
+    The driver quotes each element of a list by itself, which takes longer than most queries of
+    some thousand riders.
+    """
+    return "{" + ",".join([ref.hex for ref in rider_refs]) + "}"
+
+
+def fits(connection: sa.Connection, *, at_most: int) -> bool:
+    """Return whether all whom stations may hold are so many at most."""
+    some = sa.select(sa.literal(1)).where(MASTER_RIDER.c.standing == Standing.ACTIVE.value)
+    counted = sa.select(sa.func.count()).select_from(some.limit(at_most + 1).subquery())
+    return int(connection.execute(counted).scalar_one()) <= at_most
+
+
 def standing(connection: sa.Connection, rider_ref: UUID) -> Standing:
     """Return what holds for a rider."""
     query = sa.select(MASTER_RIDER.c.standing).where(MASTER_RIDER.c.rider_ref == rider_ref)

@@ -250,7 +250,7 @@ class Membership:
         """Return the stations where a rider belongs until the next reconcile, with the tier."""
         known = stations(connection)
         claimed = claims.claims_of(connection, self.sourcing, [rider_ref], known, now)
-        fits = master.everybody(connection, at_most=self.budget.spare_max) is not None
+        fits = master.fits(connection, at_most=self.budget.spare_max)
         spare = self.sourcing.spare
         sizes = _sizes(connection)
         places: dict[str, int] = {}

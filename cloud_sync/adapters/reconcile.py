@@ -1,13 +1,13 @@
 """Brings each view in line with its ranking: only the differences, in small transactions.
 
-What is computed is a proposal: each batch looks again, under the locks, whether its riders are
-still active and whether an urgent claim has come meanwhile. A withdrawal never waits longer than
-for one batch.
+A look ranks everybody with a claim on a station; a glance, between two looks, ranks those alone who
+are likely to come, the first tier, and whom something new is known of. What is computed is a
+proposal: each batch looks again, under the locks, whether its riders are still active and whether
+an urgent claim has come meanwhile. A withdrawal never waits longer than for one batch.
 """
 
 import logging
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -18,18 +18,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from cloud_sync.adapters import claims, master
-from cloud_sync.adapters.membership import Holding, Membership, hold_stations, lock_views
-from cloud_sync.adapters.tables import (
-    MASTER_RIDER,
-    MASTER_TEMPLATE,
-    RECONCILE,
-    VIEW,
-    VIEW_ITEM,
-)
+from cloud_sync.adapters.glance import glance
+from cloud_sync.adapters.known import Known, find, newest_model
+from cloud_sync.adapters.membership import Membership, hold_stations, lock_views
+from cloud_sync.adapters.tables import RECONCILE, VIEW, VIEW_ITEM
 from cloud_sync.budget import FIRST, OUTSIDE, SECOND
-from cloud_sync.claim import Claim
 from cloud_sync.gallery import DropDenial, DropTemplate, PutTemplate
-from cloud_sync.prefilter import Ranking, desired, differences
+from cloud_sync.prefilter import differences
 from fare.log import say
 
 T = TypeVar("T")
@@ -42,37 +37,40 @@ class ReconcileConfig:
     """How often and in what steps."""
 
     every: timedelta = timedelta(seconds=15)
-    """Between two looks at one station: no window of arrival opens sooner after an entry."""
+    """Between two glances at one station: no window of arrival opens sooner after an entry."""
+    look_every: timedelta = timedelta(hours=1)
+    """Between two looks at everybody of one large station at most: who is in the second tier
+    changes with homes and weeks, not with minutes."""
+    look_pause: timedelta = timedelta(milliseconds=30)
+    """And for each rider ranked at least: a look takes some 0.1 ms of a core for each of them, so
+    the looks of one station take a third of a hundredth of a core, whatever its size."""
+    taken_for: timedelta = timedelta(minutes=2)
+    """So long a station is left to the process that took it; if that one dies, another takes it."""
     batch: int = 256
     """Changes in one transaction, 1 to 1,000: as many as a chunk holds."""
     batches_max: int = 40
     """Transactions at one station in one look, 1 or more, so that one station that needs much does
-    not keep others waiting; the rest follows at the next look."""
+    not keep others waiting; the rest follows at the next one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What a look at one station found, all of one moment."""
+class Due:
+    """One station whose turn it is."""
 
-    ranking: Ranking
-    claims: Mapping[UUID, Sequence[Claim]]
-    held: Mapping[UUID, Holding]
-    """Riders of the master gallery in the view."""
-    foreign: int
-    """Riders in the view whom the master gallery does not know: an operator put them there."""
-    versions: Mapping[UUID, int]
-    """The version of each rider's template for the view's model."""
+    station_id: str
+    since: datetime | None
+    """When it was glanced or looked at last, aware UTC; None when a look at everybody is due."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What one look at one station did."""
+    """What one look or glance at one station did."""
 
     station_id: str
     puts: int
     drops: int
     left: int
-    """Changes that wait for the next look."""
+    """Changes that wait for the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,38 +81,61 @@ class Reconciler:
     membership: Membership
     config: ReconcileConfig = field(default_factory=ReconcileConfig)
 
-    def due(self, now: datetime) -> str | None:
+    def due(self, now: datetime) -> Due | None:
         """Take the station that waits longest; None when none is due.
+
+        Looks wait until nobody waits for a glance, unless they are late by their whole interval.
 
         Args:
             now: Aware UTC.
         """
+        table = RECONCILE.c
+        late = now - self.config.look_every
         with self.engine.begin() as connection:
-            missing = (
-                sa.select(VIEW.c.station_id, sa.literal(now))
-                .where(VIEW.c.station_id.not_in(sa.select(RECONCILE.c.station_id)))
-                .order_by(VIEW.c.station_id)
-            )
-            insert = pg.insert(RECONCILE).from_select(["station_id", "due_at"], missing)
-            connection.execute(insert.on_conflict_do_nothing())
-            waiting = (
-                sa.select(RECONCILE.c.station_id)
-                .where(RECONCILE.c.due_at <= now)
-                .order_by(RECONCILE.c.due_at, RECONCILE.c.station_id)
-                .limit(1)
-                .with_for_update(skip_locked=True)
-            )
-            station = connection.execute(waiting).scalar_one_or_none()
-            if station is not None:
-                connection.execute(
-                    sa.update(RECONCILE)
-                    .where(RECONCILE.c.station_id == station)
-                    .values(due_at=now + self.config.every)
-                )
-        return station
+            self._know_all(connection, now)
+            for waits, order in (
+                (table.look_due_at <= late, table.look_due_at),
+                ((table.due_at <= now) & (table.look_due_at > now), table.due_at),
+                (table.look_due_at <= now, table.look_due_at),
+            ):
+                free = waits & (table.due_at <= now)
+                query = sa.select(table.station_id, table.look_due_at, table.glanced_at)
+                one = query.where(free).order_by(order, table.station_id).limit(1)
+                row = connection.execute(one.with_for_update(skip_locked=True)).one_or_none()
+                if row is not None:
+                    connection.execute(
+                        sa.update(RECONCILE)
+                        .where(table.station_id == row.station_id)
+                        .values(due_at=now + self.config.taken_for)
+                    )
+                    is_look = row.look_due_at <= now
+                    return Due(row.station_id, None if is_look else row.glanced_at)
+        return None
+
+    def _know_all(self, connection: sa.Connection, now: datetime) -> None:
+        """Take up stations that are new."""
+        missing = (
+            sa.select(VIEW.c.station_id, sa.literal(now), sa.literal(now))
+            .where(VIEW.c.station_id.not_in(sa.select(RECONCILE.c.station_id)))
+            .order_by(VIEW.c.station_id)
+        )
+        names = ["station_id", "due_at", "look_due_at"]
+        insert = pg.insert(RECONCILE).from_select(names, missing)
+        connection.execute(insert.on_conflict_do_nothing())
+
+    def tend(self, due: Due, now: datetime) -> Reconciled:
+        """Glance or look at a station that is due.
+
+        Args:
+            due: Taken by `due`.
+            now: Aware UTC.
+        """
+        if due.since is None:
+            return self.look(due.station_id, now)
+        return self.glance(due.station_id, now, since=due.since)
 
     def look(self, station_id: str, now: datetime) -> Reconciled:
-        """Bring one view in line, as far as the batches go.
+        """Bring one view in line with the claims of everybody, as far as the batches go.
 
         Args:
             station_id: The station; it must have a view.
@@ -123,8 +144,35 @@ class Reconciler:
         with self.engine.begin() as connection:
             connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
             known = find(connection, self.membership, station_id, now)
-        found = differences(known.ranking, {ref: each.tier for ref, each in known.held.items()})
+        done = self._change(station_id, known, now)
+        with self.engine.begin() as connection:
+            _note(connection, done, known, now, self.config)
+        return done
+
+    def glance(self, station_id: str, now: datetime, *, since: datetime) -> Reconciled:
+        """Bring one view in line with the claims of those who are likely to come.
+
+        While the city fits, everybody has a claim everywhere, and this is a look.
+
+        Args:
+            station_id: The station; it must have a view and have been looked at.
+            now: Aware UTC.
+            since: When it was glanced or looked at last, aware UTC.
+        """
+        with self.engine.begin() as connection:
+            connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            known = glance(connection, self.membership, station_id, now, since)
+        if known is None:
+            return self.look(station_id, now)
+        done = self._change(station_id, known, now)
+        with self.engine.begin() as connection:
+            _note_glance(connection, done, known, now, self.config)
+        return done
+
+    def _change(self, station_id: str, known: Known, now: datetime) -> Reconciled:
+        """Make the changes that a ranking asks for, drops first."""
         wanted = known.ranking.desired
+        found = differences(wanted, {ref: each.tier for ref, each in known.held.items()})
         stale = [
             (ref, each.tier)
             for ref, each in known.held.items()
@@ -139,8 +187,6 @@ class Reconciler:
         for part in islice(_batches(puts, self.config.batch), room):
             done += self._put(station_id, dict(part), known, now)
         left = max(0, len(puts) + len(drops) - self.config.batches_max * self.config.batch)
-        with self.engine.begin() as connection:
-            _note(connection, station_id, known, done, dropped, now)
         return Reconciled(station_id, done, dropped, left)
 
     def _drop(self, station_id: str, riders: Sequence[UUID], known: Known, now: datetime) -> int:
@@ -194,7 +240,7 @@ def fill(connection: sa.Connection, membership: Membership, station_id: str, now
     """
     hold_stations(connection, [station_id])
     known = find(connection, membership, station_id, now)
-    wanted = dict(islice(known.ranking.desired.items(), membership.budget.first))
+    wanted = dict(islice(known.ranking.desired.items(), known.ranking.budget.first))
     _put_in(connection, membership, station_id, wanted)
 
 
@@ -204,7 +250,7 @@ def _put_in(
     """Put those who are still active; the lock on them is shared until the commit."""
     active = master.shared(connection, tiers)
     models = lock_views(connection, [station_id])
-    model_id = models[station_id] or _newest_model(connection)
+    model_id = models[station_id] or newest_model(connection)
     puts = [
         PutTemplate(replace(template, tier=tiers[template.rider_ref]))
         for template in master.templates(connection, active, model_id, safe=membership.safe)
@@ -213,110 +259,77 @@ def _put_in(
     return len(puts)
 
 
-def find(
-    connection: sa.Connection,
-    membership: Membership,
-    station_id: str,
-    now: datetime,
-    *,
-    also: Collection[UUID] = (),
-) -> Known:
-    """Rank everybody with a claim on a station, and see who is in its view.
-
-    Args:
-        connection: With a transaction begun; a snapshot gives one moment.
-        membership: Sources and budget.
-        station_id: The station; it must have a view.
-        now: Aware UTC.
-        also: Riders whose versions are wanted, claimed or not.
-    """
-    found = claims.claims_at(
-        connection, membership.sourcing, station_id, now, spare_max=membership.budget.spare_max
-    )
-    view = sa.select(VIEW.c.model_id).where(VIEW.c.station_id == station_id)
-    model_id = connection.execute(view).scalar_one() or _newest_model(connection)
-    in_view = _in_view(connection, station_id)
-    versions, riders = _versions(
-        connection, model_id, {*also, *in_view, *(claim.rider_ref for claim in found)}
-    )
-    held = {ref: each for ref, each in in_view.items() if ref in riders}
-    own: defaultdict[UUID, list[Claim]] = defaultdict(list)
-    for claim in found:
-        own[claim.rider_ref].append(claim)
-    ranking = desired(
-        (claim for claim in found if claim.rider_ref in versions),
-        membership.budget,
-        now,
-        held={ref: each.tier for ref, each in held.items()},
-        sources=membership.sourcing.sources,
-    )
-    return Known(ranking, own, held, len(in_view) - len(held), versions)
-
-
-def _in_view(connection: sa.Connection, station_id: str) -> Mapping[UUID, Holding]:
-    table = VIEW_ITEM.c
-    query = sa.select(table.item_key, table.tier, table.version).where(
-        table.station_id == station_id, table.item_key >= b"r", table.item_key < b"s"
-    )
-    return {
-        UUID(bytes=bytes(row.item_key[1:])): Holding(row.tier, row.version)
-        for row in connection.execute(query)
-    }
-
-
-def _versions(
-    connection: sa.Connection, model_id: str, rider_refs: Iterable[UUID]
-) -> tuple[Mapping[UUID, int], frozenset[UUID]]:
-    """Return the versions of active riders' templates of a model, and all riders known at all."""
-    template = sa.and_(
-        MASTER_TEMPLATE.c.rider_ref == MASTER_RIDER.c.rider_ref,
-        MASTER_TEMPLATE.c.model_id == model_id,
-        MASTER_TEMPLATE.c.is_active,
-        MASTER_TEMPLATE.c.body != b"",
-    )
-    query = (
-        sa.select(MASTER_RIDER.c.rider_ref, sa.func.max(MASTER_TEMPLATE.c.version).label("version"))
-        .select_from(MASTER_RIDER.outerjoin(MASTER_TEMPLATE, template))
-        .where(MASTER_RIDER.c.rider_ref == sa.any_(sa.cast(list(rider_refs), pg.ARRAY(sa.Uuid))))
-        .group_by(MASTER_RIDER.c.rider_ref)
-    )
-    rows = connection.execute(query).all()
-    versions = {row.rider_ref: row.version for row in rows if row.version is not None}
-    return versions, frozenset(row.rider_ref for row in rows)
-
-
-def _newest_model(connection: sa.Connection) -> str:
-    """Return the model that a view without one begins with: that of the newest template."""
-    query = sa.select(MASTER_TEMPLATE.c.model_id).where(
-        MASTER_TEMPLATE.c.is_active, MASTER_TEMPLATE.c.body != b""
-    )
-    found = connection.execute(query.order_by(MASTER_TEMPLATE.c.rev.desc()).limit(1))
-    return found.scalar_one_or_none() or ""
-
-
 def _note(
     connection: sa.Connection,
-    station_id: str,
+    done: Reconciled,
     known: Known,
-    puts: int,
-    drops: int,
     now: datetime,
+    config: ReconcileConfig,
 ) -> None:
-    """Write down how large the view is and what was done."""
-    lock_views(connection, [station_id])
-    tiers = [each.tier for each in _in_view(connection, station_id).values()]
+    """Write down how large the view is and what a look did; what was left is looked at soon."""
+    lock_views(connection, [done.station_id])
+    table = VIEW_ITEM.c
+    counted = (
+        sa.select(table.tier, sa.func.count().label("count"))
+        .where(table.station_id == done.station_id, table.item_key >= b"r", table.item_key < b"s")
+        .group_by(table.tier)
+    )
+    sizes = {row.tier: row.count for row in connection.execute(counted)}
     values = {
         "done_at": now,
-        "first": tiers.count(FIRST),
-        "second": tiers.count(SECOND),
+        "glanced_at": now,
+        "due_at": now + config.every,
+        "look_due_at": now + _pause(done, known, config),
+        "first": sizes.get(FIRST, 0),
+        "second": sizes.get(SECOND, 0),
         "outside": sum(place.tier == OUTSIDE for place in known.ranking.places),
         "first_bound": known.ranking.first + known.foreign,
     }
-    done = {"puts": puts, "drops": drops}
-    insert = pg.insert(RECONCILE).values(station_id=station_id, due_at=now, **values, **done)
-    summed = {name: RECONCILE.c[name] + insert.excluded[name] for name in done}
+    sums = {"puts": done.puts, "drops": done.drops}
+    insert = pg.insert(RECONCILE).values(station_id=done.station_id, **values, **sums)
+    summed = {name: RECONCILE.c[name] + insert.excluded[name] for name in sums}
     connection.execute(
         insert.on_conflict_do_update(index_elements=["station_id"], set_=values | summed)
+    )
+
+
+def _pause(done: Reconciled, known: Known, config: ReconcileConfig) -> timedelta:
+    """Return how long a look is enough."""
+    if done.left:
+        return config.every
+    ranked = len(known.ranking.places)
+    return min(config.look_every, config.every + config.look_pause * ranked)
+
+
+def _note_glance(
+    connection: sa.Connection,
+    done: Reconciled,
+    known: Known,
+    now: datetime,
+    config: ReconcileConfig,
+) -> None:
+    """Write down what a glance did; the next look counts the second tier anew."""
+    table = VIEW_ITEM.c
+    firsts = sa.select(sa.func.count()).where(
+        table.station_id == done.station_id,
+        table.tier == FIRST,
+        table.item_key >= b"r",
+        table.item_key < b"s",
+    )
+    grown = sum(tier == SECOND for tier in known.ranking.desired.values())
+    grown -= sum(each.tier == SECOND for each in known.held.values())
+    connection.execute(
+        sa.update(RECONCILE)
+        .where(RECONCILE.c.station_id == done.station_id)
+        .values(
+            glanced_at=now,
+            due_at=now + config.every,
+            first=firsts.scalar_subquery(),
+            second=sa.func.greatest(0, RECONCILE.c.second + grown),
+            first_bound=known.ranking.first + known.foreign,
+            puts=RECONCILE.c.puts + done.puts,
+            drops=RECONCILE.c.drops + done.drops,
+        )
     )
 
 

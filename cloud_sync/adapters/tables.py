@@ -256,6 +256,8 @@ RECONCILE = sa.Table(
     METADATA,
     sa.Column("station_id", sa.Text, primary_key=True),
     sa.Column("due_at", _TIME, nullable=False),
+    sa.Column("look_due_at", _TIME, nullable=False),
+    sa.Column("glanced_at", _TIME),
     sa.Column("done_at", _TIME),
     sa.Column("first", sa.Integer, nullable=False),
     sa.Column("second", sa.Integer, nullable=False),
@@ -263,4 +265,14 @@ RECONCILE = sa.Table(
     sa.Column("first_bound", sa.Integer, nullable=False),
     sa.Column("puts", sa.BigInteger, nullable=False),
     sa.Column("drops", sa.BigInteger, nullable=False),
+)
+
+VIEW_BUDGET = sa.Table(
+    "view_budget",
+    METADATA,
+    sa.Column("station_id", sa.Text, primary_key=True),
+    sa.Column("first", sa.Integer, nullable=False),
+    sa.Column("first_max", sa.Integer, nullable=False),
+    sa.Column("second", sa.Integer, nullable=False),
+    sa.Column("set_at", _TIME, nullable=False),
 )

@@ -100,7 +100,7 @@ class TapTail:
         sourcing, budget = self.membership.sourcing, self.membership.budget
         then = max(tap.tap_time for tap in fresh)
         found = claims.claims_of(connection, sourcing, active, where, then)
-        fits = master.everybody(connection, at_most=budget.spare_max) is not None
+        fits = master.fits(connection, at_most=budget.spare_max)
         held = held_by(connection, active)
         hits: list[Hit] = []
         for tap in fresh:

@@ -7,9 +7,9 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from cloud_sync.adapters import claims, master
+from cloud_sync.adapters.known import find
 from cloud_sync.adapters.membership import Membership, held_by
 from cloud_sync.adapters.publish import stations
-from cloud_sync.adapters.reconcile import find
 from cloud_sync.adapters.tables import RECONCILE
 from cloud_sync.budget import OUTSIDE
 from cloud_sync.claim_store import ALL, HitRate, ViewSize

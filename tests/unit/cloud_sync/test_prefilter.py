@@ -130,8 +130,8 @@ class TestOrder:
             (p.rider_ref, p.tier) for p in ranking.places
         ]
         settled = desired(claims, budget, NOON, held=ranking.desired)
-        assert differences(settled, ranking.desired).drops == ()
-        assert differences(settled, ranking.desired).puts == ()
+        assert differences(settled.desired, ranking.desired).drops == ()
+        assert differences(settled.desired, ranking.desired).puts == ()
 
 
 class TestBudget:
@@ -225,7 +225,7 @@ class TestDifferences:
         claims = [claim(name, HABIT.name, 0.01) for name in ("Ana", "Ben", "Cleo")]
         held = {rider("Ana"): FIRST, rider("Ben"): SECOND, rider("Dora"): FIRST}
 
-        found = differences(desired(claims, SMALL, NOON, held=held), held)
+        found = differences(desired(claims, SMALL, NOON, held=held).desired, held)
 
         assert found.drops == (rider("Dora"),)
         assert found.puts == ((rider("Ben"), FIRST), (rider("Cleo"), SECOND))

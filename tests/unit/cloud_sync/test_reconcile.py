@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from cloud_sync.adapters import claims, master, reconcile
+from cloud_sync.adapters.known import find
 from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.reconcile import ReconcileConfig, sweep
-from cloud_sync.adapters.tables import MASTER_RIDER
+from cloud_sync.adapters.reconcile import Due, ReconcileConfig, sweep
+from cloud_sync.adapters.tables import MASTER_RIDER, RECONCILE
 from cloud_sync.budget import FIRST, SECOND, Budget
 from cloud_sync.gallery import PutTemplate
 from cloud_sync.master import Activate, Deactivate, PutMaster, Withdraw
@@ -88,9 +89,8 @@ class TestLook:
             claims.note(connection, SOURCING, [tap("Ana", NORTH, Direction.ENTRY)])
         due = NOON + SOURCING.window(NORTH, BELL).expected
 
-        found = reconcile.find
         with city.engine.begin() as connection:
-            ranking = found(connection, city.membership, BELL, due).ranking
+            ranking = find(connection, city.membership, BELL, due).ranking
 
         assert [claim.source for claim in ranking.places[0].claims] == ["open_trip", "home"]
         assert ranking.places[0].likely
@@ -160,17 +160,49 @@ class TestDue:
     """Who looks where, when."""
 
     def test_each_station_in_its_turn(self, city: City) -> None:
-        """Every station is due once, and again after the interval."""
+        """Every station is looked at once, then glanced at, and then looked at again."""
         reconciler = city.reconciler
         taken = [reconciler.due(NOON) for _ in range(4)]
+        where = {due.station_id for due in taken if due is not None}
 
-        assert sorted(taken[:3], key=str) == sorted([BELL, DRUM, NORTH])
+        assert where == {BELL, DRUM, NORTH}
         assert taken[3] is None
-        assert reconciler.due(NOON + reconciler.config.every) in taken
+        assert all(due is None or due.since is None for due in taken)
+
+        much_later = NOON + reconciler.config.look_every
+        for station in where:
+            reconciler.look(station, NOON)
+            _look_due(city, station, much_later)
+        soon = NOON + reconciler.config.every
+        assert [reconciler.due(NOON), reconciler.due(soon)] == [None, Due(DRUM, NOON)]
+        assert [reconciler.due(much_later) for _ in range(3)] == [
+            Due(station, None) for station in sorted(where)
+        ]
+
+    def test_glances_come_before_looks_that_can_wait(self, city: City) -> None:
+        """Of a glance and a look that are both due the glance comes first, but not for ever."""
+        reconciler = city.reconciler
+        for station in (BELL, DRUM, NORTH):
+            reconciler.look(station, NOON)
+            _look_due(city, station, NOON + reconciler.config.look_every)
+        soon = NOON + reconciler.config.every
+        _look_due(city, BELL, soon)
+
+        order = [reconciler.due(soon) for _ in range(3)]
+        assert order == [Due(DRUM, NOON), Due(NORTH, NOON), Due(BELL, None)]
+        _look_due(city, BELL, soon - reconciler.config.look_every)
+        later = soon + reconciler.config.taken_for
+        assert reconciler.due(later) == Due(BELL, None)
+
+    def test_a_station_whose_process_died_is_taken_again(self, city: City) -> None:
+        """A station that was taken and never brought in line is due again after a while."""
+        reconciler = city.reconciler
+        assert [reconciler.due(NOON) is None for _ in range(4)] == [False, False, False, True]
+        assert reconciler.due(NOON + reconciler.config.taken_for) is not None
 
     def test_two_processes_share(self, city: City) -> None:
         """Two that ask at once never get the same station."""
-        got: list[str | None] = []
+        got: list[Due | None] = []
         threads = [
             threading.Thread(target=lambda: got.append(city.reconciler.due(NOON))) for _ in range(3)
         ]
@@ -179,8 +211,15 @@ class TestDue:
         for thread in threads:
             thread.join()
 
-        found = [station for station in got if station is not None]
+        found = [due.station_id for due in got if due is not None]
         assert len(found) == len(set(found)) > 0
+
+
+def _look_due(city: City, station: str, when: datetime) -> None:
+    with city.engine.begin() as connection:
+        connection.execute(
+            sa.update(RECONCILE).where(RECONCILE.c.station_id == station).values(look_due_at=when)
+        )
 
 
 class TestSweep:
@@ -287,7 +326,7 @@ class TestNeverBack:
         city.enroll("Ana")
         homes(city, "Ana")
         with city.engine.begin() as connection:
-            known = reconcile.find(connection, city.membership, BELL, NOON)
+            known = find(connection, city.membership, BELL, NOON)
         held = template("Ana")
         city.settle(Withdraw(ANA, SOON))
         if not checked:
@@ -331,7 +370,7 @@ class TestUrgentMeanwhile:
         city.look()
         homes(city, "Ana", station=DRUM)
         with city.engine.begin() as connection:
-            known = reconcile.find(connection, city.membership, BELL, NOON)
+            known = find(connection, city.membership, BELL, NOON)
         assert known.ranking.desired == {}
         city.claim("Ana", until=SOON)
         if not again:
@@ -391,7 +430,7 @@ class TestManyWriters:
             assert not refs(gone) & set(city.view(station))
             city.look(station)
             with cloud.begin() as connection:
-                known = reconcile.find(connection, city.membership, station, NOON)
+                known = find(connection, city.membership, station, NOON)
                 assert master.active(connection, city.view(station)) == set(city.view(station))
             assert dict(known.ranking.desired) == city.view(station)
 

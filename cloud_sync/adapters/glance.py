@@ -1,0 +1,108 @@
+"""What a glance at one station finds: the first tier, for a small part of what a look costs.
+
+Likely riders rank before all others, so whoever ranks them and the first tier alone ranks them as
+everybody would be ranked. What a glance cannot see is who of the second tier is over, and which
+long shot would outrank another: that is left to the next look.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from cloud_sync.adapters import budgets, claims, master
+from cloud_sync.adapters.candidates import candidates
+from cloud_sync.adapters.known import Known, model_of, versions_of
+from cloud_sync.adapters.membership import Holding, Membership, key_of_rider
+from cloud_sync.adapters.tables import RECONCILE, VIEW_ITEM
+from cloud_sync.budget import FIRST, SECOND
+from cloud_sync.claim import Claim
+from cloud_sync.prefilter import desired
+
+
+def glance(
+    connection: sa.Connection,
+    membership: Membership,
+    station_id: str,
+    now: datetime,
+    since: datetime,
+) -> Known | None:
+    """Rank the likely riders of a station and those in its first tier.
+
+    Args:
+        connection: With a transaction begun; a snapshot gives one moment.
+        membership: Sources and budget.
+        station_id: The station; it must have a view.
+        now: Aware UTC.
+        since: When it was glanced or looked at last, aware UTC.
+
+    Returns:
+        None while the city fits: then everybody has to be ranked.
+    """
+    sourcing = membership.sourcing
+    budget = budgets.budget_of(connection, membership.budget, station_id)
+    if master.fits(connection, at_most=budget.spare_max):
+        return None
+    first = _first_tier(connection, station_id)
+    is_anew = sourcing.hour(since) != sourcing.hour(now) or len(first) >= budget.first_max
+    found = candidates(connection, sourcing, station_id, now, since=since, is_anew=is_anew)
+    in_view = first | _held(connection, station_id, found - first.keys())
+    considered = found | in_view.keys()
+    claimed = claims.claims_of(connection, sourcing, considered, [station_id], now)
+    model_id = model_of(connection, station_id)
+    versions, riders = versions_of(connection, model_id, considered)
+    held = {ref: each for ref, each in in_view.items() if ref in riders}
+    own: defaultdict[UUID, tuple[Claim, ...]] = defaultdict(tuple)
+    own.update({rider_ref: each for (_, rider_ref), each in claimed.items()})
+    room = _second_room(connection, station_id, budget.second, held)
+    ranking = desired(
+        (claim for ref, each in own.items() if ref in versions for claim in each),
+        replace(budget, second=room, spare_max=0),
+        now,
+        held={ref: each.tier for ref, each in held.items()},
+        sources=sourcing.sources,
+    )
+    return Known(ranking, own, held, len(in_view) - len(held), versions)
+
+
+def _first_tier(connection: sa.Connection, station_id: str) -> dict[UUID, Holding]:
+    table = VIEW_ITEM.c
+    query = sa.select(table.item_key, table.version).where(
+        table.station_id == station_id,
+        table.tier == FIRST,
+        table.item_key >= b"r",
+        table.item_key < b"s",
+    )
+    return {
+        UUID(bytes=bytes(row.item_key[1:])): Holding(FIRST, row.version)
+        for row in connection.execute(query)
+    }
+
+
+def _held(
+    connection: sa.Connection, station_id: str, rider_refs: Iterable[UUID]
+) -> dict[UUID, Holding]:
+    """Return those of some riders whom a view holds."""
+    keys = sa.cast([key_of_rider(ref) for ref in rider_refs], pg.ARRAY(sa.LargeBinary))
+    table = VIEW_ITEM.c
+    query = sa.select(table.item_key, table.tier, table.version).where(
+        table.station_id == station_id, table.item_key == sa.any_(keys)
+    )
+    return {
+        UUID(bytes=bytes(row.item_key[1:])): Holding(row.tier, row.version)
+        for row in connection.execute(query)
+    }
+
+
+def _second_room(
+    connection: sa.Connection, station_id: str, most: int, held: Mapping[UUID, Holding]
+) -> int:
+    """Return how many of those ranked the second tier has room for, whoever else is in it."""
+    query = sa.select(RECONCILE.c.second).where(RECONCILE.c.station_id == station_id)
+    there = int(connection.execute(query).scalar_one_or_none() or 0)
+    among = sum(each.tier == SECOND for each in held.values())
+    return max(0, most - max(0, there - among))

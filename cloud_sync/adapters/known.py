@@ -1,0 +1,124 @@
+"""What a look at one station finds, all of one moment: claimed, held, and ranked."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from cloud_sync.adapters import budgets, claims
+from cloud_sync.adapters.master import array_of
+from cloud_sync.adapters.membership import Holding, Membership
+from cloud_sync.adapters.tables import MASTER_RIDER, MASTER_TEMPLATE, VIEW, VIEW_ITEM
+from cloud_sync.claim import Claim
+from cloud_sync.prefilter import Ranking, desired
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a look at one station found, all of one moment."""
+
+    ranking: Ranking
+    claims: Mapping[UUID, Sequence[Claim]]
+    held: Mapping[UUID, Holding]
+    """Riders of the master gallery in the view."""
+    foreign: int
+    """Riders in the view whom the master gallery does not know: an operator put them there."""
+    versions: Mapping[UUID, int]
+    """The version of each rider's template for the view's model."""
+
+
+def find(
+    connection: sa.Connection,
+    membership: Membership,
+    station_id: str,
+    now: datetime,
+    *,
+    also: Collection[UUID] = (),
+) -> Known:
+    """Rank everybody with a claim on a station, and see who is in its view.
+
+    Args:
+        connection: With a transaction begun; a snapshot gives one moment.
+        membership: Sources and the usual budget.
+        station_id: The station; it must have a view.
+        now: Aware UTC.
+        also: Riders whose versions are wanted, claimed or not.
+    """
+    budget = budgets.budget_of(connection, membership.budget, station_id)
+    found = claims.claims_at(
+        connection, membership.sourcing, station_id, now, spare_max=budget.spare_max
+    )
+    model_id = model_of(connection, station_id)
+    in_view = _in_view(connection, station_id)
+    versions, riders = versions_of(
+        connection, model_id, {*also, *in_view, *(claim.rider_ref for claim in found)}
+    )
+    held = {ref: each for ref, each in in_view.items() if ref in riders}
+    comparable: list[Claim] = []
+    own: defaultdict[UUID, list[Claim]] = defaultdict(list)
+    for claim in found:
+        if claim.rider_ref in versions:
+            comparable.append(claim)
+        else:
+            own[claim.rider_ref].append(claim)
+    ranking = desired(
+        comparable,
+        budget,
+        now,
+        held={ref: each.tier for ref, each in held.items()},
+        sources=membership.sourcing.sources,
+    )
+    claimed = {place.rider_ref: place.claims for place in ranking.places}
+    return Known(ranking, {**own, **claimed}, held, len(in_view) - len(held), versions)
+
+
+def model_of(connection: sa.Connection, station_id: str) -> str:
+    """Return the model of a station's view; one without begins with that of the newest template."""
+    view = sa.select(VIEW.c.model_id).where(VIEW.c.station_id == station_id)
+    return connection.execute(view).scalar_one() or newest_model(connection)
+
+
+def _in_view(connection: sa.Connection, station_id: str) -> Mapping[UUID, Holding]:
+    table = VIEW_ITEM.c
+    query = sa.select(table.item_key, table.tier, table.version).where(
+        table.station_id == station_id, table.item_key >= b"r", table.item_key < b"s"
+    )
+    return {
+        UUID(bytes=bytes(row.item_key[1:])): Holding(row.tier, row.version)
+        for row in connection.execute(query)
+    }
+
+
+def versions_of(
+    connection: sa.Connection, model_id: str, rider_refs: Iterable[UUID]
+) -> tuple[Mapping[UUID, int], frozenset[UUID]]:
+    """Return the versions of active riders' templates of a model, and all riders known at all."""
+    template = sa.and_(
+        MASTER_TEMPLATE.c.rider_ref == MASTER_RIDER.c.rider_ref,
+        MASTER_TEMPLATE.c.model_id == model_id,
+        MASTER_TEMPLATE.c.is_active,
+        MASTER_TEMPLATE.c.body != b"",
+    )
+    wanted = sa.cast(sa.literal(array_of(rider_refs), sa.Text), pg.ARRAY(sa.Uuid))
+    query = (
+        sa.select(MASTER_RIDER.c.rider_ref, sa.func.max(MASTER_TEMPLATE.c.version).label("version"))
+        .select_from(MASTER_RIDER.outerjoin(MASTER_TEMPLATE, template))
+        .where(MASTER_RIDER.c.rider_ref == sa.any_(wanted))
+        .group_by(MASTER_RIDER.c.rider_ref)
+    )
+    rows = connection.execute(query).all()
+    versions = {row.rider_ref: row.version for row in rows if row.version is not None}
+    return versions, frozenset(row.rider_ref for row in rows)
+
+
+def newest_model(connection: sa.Connection) -> str:
+    """Return the model that a view without one begins with: that of the newest template."""
+    query = sa.select(MASTER_TEMPLATE.c.model_id).where(
+        MASTER_TEMPLATE.c.is_active, MASTER_TEMPLATE.c.body != b""
+    )
+    found = connection.execute(query.order_by(MASTER_TEMPLATE.c.rev.desc()).limit(1))
+    return found.scalar_one_or_none() or ""

@@ -1,0 +1,27 @@
+"""The bench of views measures a real station."""
+
+import time
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from cloud_sync.adapters.bench_views import views
+from cloud_sync.adapters.membership import Membership
+from cloud_sync.budget import Budget
+from tests.cloud_city import SOURCING
+from tests.keys import SAFE
+
+
+def test_figures_of_a_small_station(cloud: sa.Engine) -> None:
+    """A glance takes a part of a look's time, and a station that takes too long misses the goal."""
+    crowd = Membership(SOURCING, SAFE, Budget(first=50, first_max=200, second=2_000, spare_max=0))
+
+    figures = views(cloud, crowd, claimed=1_000, stations=200, cpu_s=time.process_time)
+
+    assert figures.within
+    assert figures.changes > 0
+    assert figures.likely < figures.claimed / 10
+    assert figures.lag_s < figures.before_s
+    slow = replace(figures, glance_s=1.0)
+    assert slow.lag_s > 200
+    assert "missed" in str(slow)
