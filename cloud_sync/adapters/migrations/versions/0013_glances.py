@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "cloud_sync_0012"
-down_revision = "cloud_sync_0011"
+revision = "cloud_sync_0013"
+down_revision = "cloud_sync_0012"
 branch_labels = None
 depends_on = None
 
