@@ -42,6 +42,8 @@ class What(StrEnum):
     """Taps came past the main port."""
     STREAM_ENDED = "stream_ended"
     """A running stream was ended: the certificate was revoked or ran out."""
+    LEFT_OUT = "left_out"
+    """So many lines were not written, since there were too many."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from gateline.sync.v1 import device_service_pb2 as pb
 from gateline.sync.v1 import device_service_pb2_grpc
 
 from cloud_sync import possession
-from cloud_sync.adapters.grpc_guard import DeviceTrust, Guard
+from cloud_sync.adapters.grpc_guard import DeviceTrust, Guard, peer_of
 from cloud_sync.authority import (
     SERIAL_BYTES,
     AuthorityFailed,
@@ -142,7 +142,11 @@ class Renewal(device_service_pb2_grpc.DeviceServiceServicer):
             await _away(problem, context)
             raise  # never: abort raises
         await self._guard.note(
-            identity.edge_id, new.serial, What.RENEWED, f"after {certified.serial}"
+            identity.edge_id,
+            new.serial,
+            What.RENEWED,
+            f"after {certified.serial}",
+            source=identity.edge_id,
         )
         return pb.RenewResponse(badge=badge)
 
@@ -188,7 +192,11 @@ class DevicePort(Renewal):
             await _away(problem, context)
             raise  # never: abort raises
         await self._guard.note(
-            found.edge_id, certified.serial, What.ENROLLED, f"at {found.station_id}"
+            found.edge_id,
+            certified.serial,
+            What.ENROLLED,
+            f"at {found.station_id}",
+            source=found.edge_id,
         )
         return pb.EnrollResponse(badge=badge)
 
@@ -210,7 +218,8 @@ class DevicePort(Renewal):
         """Tell the audit what is wrong, and the stranger as little as possible."""
         who = applicant.identity
         detail = f"{why.value}, as {who.edge_id} at {who.station_id}"
-        await self._guard.note(who.edge_id, "", What.TOKEN_REFUSED, detail)
+        peer = peer_of(context)  # whom the stranger names, anybody may name
+        await self._guard.note(who.edge_id, "", What.TOKEN_REFUSED, detail, source=peer)
         words = _KEY_REUSED if isinstance(why, CertificateState) else _TOKEN_REFUSED
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, words)
 
@@ -256,7 +265,8 @@ class DevicePort(Renewal):
             await _away(problem, context)
             raise  # never: abort raises
         count = f"{len(batch.taps)} taps, certificate {state.value}"
-        await self._guard.note(sent.edge_id, certified.serial, What.GRACE_TAPS, count)
+        source = certified.identity.edge_id
+        await self._guard.note(source, certified.serial, What.GRACE_TAPS, count, source=source)
         return pb.UploadTapsResponse(receipt=receipt_to_proto(receipt).SerializeToString())
 
     async def _proven(

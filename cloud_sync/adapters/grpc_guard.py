@@ -21,6 +21,7 @@ from cloud_sync.certificate import CertificateRefused, NodeCertificate, read_nod
 from cloud_sync.clock import Clock
 from cloud_sync.device import CertificateState, Certified, state_of
 from cloud_sync.registry import AuditLine, DeviceRegistry, RegistryFailed, What
+from cloud_sync.restraint import Restraint
 from fare.log import say
 
 _LOG = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Guard:
         self._trust = trust
         self._wakes = wakes
         self._clock = clock
+        self._restraint = Restraint()
 
     async def caller(self, context: grpc.aio.ServicerContext) -> Certified:
         """Return who is calling: the one place where identity is established.
@@ -152,6 +154,7 @@ class Guard:
                         break
                     await _either(running, looked, _LOOK_S)
                     looked.clear()
+                    await self._tell_left_out()
                 else:
                     running.result()
                     return
@@ -172,18 +175,34 @@ class Guard:
             what: What happened.
             detail: For people; the caller reads it too.
         """
-        await self.note(certified.identity.edge_id, certified.serial, what, detail)
+        edge_id = certified.identity.edge_id
+        await self.note(edge_id, certified.serial, what, detail, source=edge_id)
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"{what.value}: {detail}")
 
-    async def note(self, edge_id: str, serial: str, what: What, detail: str) -> None:
-        """Write a line into log and audit; a database that is away leaves the log alone.
+    async def note(
+        self, edge_id: str, serial: str, what: What, detail: str, *, source: str
+    ) -> None:
+        """Write a line into log and audit, unless there are too many of its kind (`restraint`).
+
+        A database that is away leaves the log alone.
 
         Args:
             edge_id: Whom it is about; empty when unknown.
             serial: Of the certificate; empty without one.
             what: What happened.
             detail: For people.
+            source: Whose doing it is: the edge where it has proven who it is, else `peer_of`.
         """
+        if self._restraint.admits(what, source, self._clock.monotonic_s()):
+            await self._write(edge_id, serial, what, detail)
+        await self._tell_left_out()
+
+    async def _tell_left_out(self) -> None:
+        told = self._restraint.left_out(self._clock.monotonic_s())
+        if told:
+            await self._write("", "", What.LEFT_OUT, told)
+
+    async def _write(self, edge_id: str, serial: str, what: What, detail: str) -> None:
         is_bad = what not in (What.ENROLLED, What.RENEWED)
         level = logging.WARNING if is_bad else logging.INFO
         say(_LOG, what.value, level=level, edge_id=edge_id, serial=serial, detail=detail)
@@ -207,6 +226,15 @@ class Guard:
         except RegistryFailed as problem:
             say(_LOG, "registry_failed", level=logging.ERROR, detail=str(problem))
             return CertificateState.VALID
+
+
+def peer_of(context: grpc.aio.ServicerContext) -> str:
+    """Return the address that a call comes from, without its port.
+
+    Args:
+        context: Of the call.
+    """
+    return str(context.peer()).rpartition(":")[0]
 
 
 async def _either(task: asyncio.Task[None], event: asyncio.Event, timeout_s: float) -> None:

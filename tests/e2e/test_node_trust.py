@@ -104,6 +104,19 @@ class TestJoin:
         assert token not in line
         assert cloud.views.edge("edge-7") is None
 
+    def test_a_flood_of_wrong_tokens_is_told_in_a_few_lines(
+        self, cloud: Cloud, tmp_path: Path
+    ) -> None:
+        """However many tokens a stranger tries, the audit has some and the number of the rest."""
+        trust = NodeTrust(tmp_path / "t")
+        for number in range(15):
+            who = Identity(BELL, f"edge-{number}")  # whom he names is his to choose
+            with pytest.raises(DeviceRefused):
+                join(trust, who, KEY, "no token", target=cloud.device, ca=ca_of(cloud))
+
+        assert len(cloud.told(What.TOKEN_REFUSED)) == 10
+        assert cloud.told(What.LEFT_OUT) == ["1 x token_refused"]  # the next in a minute
+
     def test_a_copied_disk_is_noticed(self, cloud: Cloud, tmp_path: Path) -> None:
         """A second node with the key of the first is not let in under a name of its own."""
         first, second = Identity("south-gate", "edge-7"), Identity("south-gate", "edge-8")
