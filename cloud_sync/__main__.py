@@ -23,8 +23,8 @@ from cloud_sync import order, service, watch
 from cloud_sync.adapters import device_commands
 from cloud_sync.adapters.authority_folder import FolderAuthority
 from cloud_sync.adapters.bench_arguments import parse as parse_bench
+from cloud_sync.adapters.device_trust import DeviceTrust
 from cloud_sync.adapters.erasure_file import ErasureFile
-from cloud_sync.adapters.grpc_guard import DeviceTrust
 from cloud_sync.adapters.key_folder import FolderKeyStore
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog, stations
@@ -52,6 +52,7 @@ _ALL = "ALL"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     # Whoever knocks at a port can fail a handshake; gRPC would write a line of its own for each.
+    # It reads this as it is imported, so nothing above may import it.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     chosen = _parser().parse_args(arguments)
     start_logging()

@@ -15,8 +15,8 @@ from functools import partial
 
 import sqlalchemy as sa
 
+from cloud_sync.adapters.device_trust import DeviceTrust
 from cloud_sync.adapters.erasure_file import ErasureFile
-from cloud_sync.adapters.grpc_guard import DeviceTrust
 from cloud_sync.adapters.index_arguments import add_choice
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.postgres import PostgresViewLog

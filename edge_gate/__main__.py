@@ -76,6 +76,7 @@ def models_folder() -> Path:
 
 
 def _run(chosen: argparse.Namespace) -> int:
+    _quiet_grpc()
     from cloud_sync.adapters.node_key_file import KeyFileRefused
     from cloud_sync.adapters.system_clock import SystemClock
     from cloud_sync.outbox import OutboxFailed
@@ -85,7 +86,6 @@ def _run(chosen: argparse.Namespace) -> int:
     from fare.log import start_logging
 
     start_logging()
-    _quiet_grpc()
     given = Given(
         clock=SystemClock(),
         entropy=os.urandom,
@@ -115,12 +115,12 @@ def _key(chosen: argparse.Namespace) -> int:
 
 
 def _join(chosen: argparse.Namespace) -> int:
+    _quiet_grpc()
     from cloud_sync.adapters.grpc_client import DeviceAway, DeviceRefused, NoBadge
     from cloud_sync.adapters.node_key_file import KeyFileRefused
     from edge_gate.config import ConfigWrong
     from edge_gate.node import join_cloud
 
-    _quiet_grpc()
     typed = sys.stdin.readline() if chosen.token == _STDIN else chosen.token
     try:
         badge = join_cloud(
@@ -136,7 +136,10 @@ def _join(chosen: argparse.Namespace) -> int:
 
 
 def _quiet_grpc() -> None:
-    """A handshake that fails is told by whoever dialled; gRPC would tell it a second time."""
+    """A handshake that fails is told by whoever dialled; gRPC would tell it a second time.
+
+    It reads this as it is imported: call it before.
+    """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 

@@ -12,8 +12,8 @@ from uuid import uuid4
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cloud_sync.adapters.authority_folder import FolderAuthority
+from cloud_sync.adapters.device_trust import DeviceTrust
 from cloud_sync.adapters.grpc_client import Badge, BadgeSource
-from cloud_sync.adapters.grpc_guard import DeviceTrust
 from cloud_sync.adapters.loopback_trust import badge_of
 from cloud_sync.adapters.memory_authority import MemoryAuthority
 from cloud_sync.adapters.memory_registry import MemoryRegistry

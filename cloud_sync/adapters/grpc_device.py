@@ -11,7 +11,8 @@ from gateline.sync.v1 import device_service_pb2 as pb
 from gateline.sync.v1 import device_service_pb2_grpc
 
 from cloud_sync import possession
-from cloud_sync.adapters.grpc_guard import DeviceTrust, Guard, peer_of
+from cloud_sync.adapters.device_trust import DeviceTrust
+from cloud_sync.adapters.grpc_guard import Guard, peer_of
 from cloud_sync.authority import (
     SERIAL_BYTES,
     AuthorityFailed,

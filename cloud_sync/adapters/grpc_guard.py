@@ -8,39 +8,25 @@ again while a stream runs.
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from typing import Any
 
 import grpc
 from cryptography import x509
 
+from cloud_sync.adapters.device_trust import DeviceTrust
 from cloud_sync.adapters.wakes import Wakes
-from cloud_sync.authority import AuthorityFailed, CertificateAuthority
+from cloud_sync.authority import AuthorityFailed
 from cloud_sync.certificate import CertificateRefused, NodeCertificate, read_node
 from cloud_sync.clock import Clock
 from cloud_sync.device import CertificateState, Certified, state_of
-from cloud_sync.registry import AuditLine, DeviceRegistry, RegistryFailed, What
+from cloud_sync.registry import AuditLine, RegistryFailed, What
 from cloud_sync.restraint import Restraint
 from fare.log import say
 
 _LOG = logging.getLogger(__name__)
 _LOOK_S = 10.0
 """Between two looks at a running stream's certificate, should a notice of PostgreSQL be lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceTrust:
-    """By what the cloud knows its nodes, and they it."""
-
-    registry: DeviceRegistry
-    authority: CertificateAuthority
-    cloud_key: Callable[[], bytes]
-    """Gives the public half of what chunks are signed with, 32 bytes."""
-    entropy: Callable[[int], bytes]
-    """Gives that many random bytes, for serials and challenges."""
-    names: Sequence[str] = ("localhost", "127.0.0.1", "::1")
-    """Host names and addresses that nodes dial, at least one."""
 
 
 class Guard:

@@ -21,9 +21,10 @@ from gateline.sync.v1 import (
     tap_service_pb2_grpc,
 )
 
+from cloud_sync.adapters.device_trust import DeviceTrust
 from cloud_sync.adapters.grpc_channel import DEVICE_SERVER_OPTIONS, SERVER_OPTIONS
 from cloud_sync.adapters.grpc_device import DevicePort, Renewal
-from cloud_sync.adapters.grpc_guard import DeviceTrust, Guard
+from cloud_sync.adapters.grpc_guard import Guard
 from cloud_sync.adapters.grpc_session import Session, SessionEnded, Tools, first
 from cloud_sync.adapters.listener import Listener
 from cloud_sync.adapters.outgoing import Sealing

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from cloud_sync.adapters.device_trust import DeviceTrust
 from cloud_sync.adapters.grpc_channel import Badge
-from cloud_sync.adapters.grpc_guard import DeviceTrust
 from cloud_sync.adapters.memory_authority import MemoryAuthority
 from cloud_sync.authority import SERIAL_BYTES, bundle, serial_of, sign_node, signer
 from cloud_sync.certificate import key_to_pem, read_node

@@ -9,6 +9,7 @@ import queue
 import random
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -879,6 +880,15 @@ def serving(port: int) -> list[str]:
     return [sys.executable, "-m", "cloud_sync", "serve", *ports]
 
 
+def knock(port: int, *, times: int) -> None:
+    """Fail a TLS handshake again and again."""
+    for _ in range(times):
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as stranger:
+            stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                stranger.recv(99)
+
+
 class Process:
     """`python -m cloud_sync serve`."""
 
@@ -893,7 +903,8 @@ class Process:
         for line in self._process.stderr:
             if json.loads(line)["event"] == "ready":
                 break
-        self._reader = threading.Thread(target=self._process.stderr.read)
+        self.said: list[str] = []
+        self._reader = threading.Thread(target=self.said.extend, args=(self._process.stderr,))
         self._reader.start()
 
     def end(self, number: int) -> int:
@@ -950,7 +961,10 @@ class TestProcess:
     def test_a_second_one_does_not_take_the_port(
         self, engine: sa.Engine, database_url: str
     ) -> None:
-        """Two servers on one port would each get half of the edges: the second one ends."""
+        """Two servers on one port would each get half of the edges: the second one ends.
+
+        Nor does anybody fill the log of the first by failing handshakes at it.
+        """
         del engine
         port = free_port()
         process = Process(database_url, port)
@@ -960,7 +974,9 @@ class TestProcess:
         second = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=30, check=False
         )
+        knock(port, times=20)
         process.end(signal.SIGTERM)
 
         assert second.returncode == 1
         assert "cannot_serve" in second.stderr
+        assert [json.loads(line)["event"] for line in process.said] == ["stopped"]
