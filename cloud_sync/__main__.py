@@ -29,7 +29,8 @@ from cloud_sync.adapters.key_folder import FolderKeyStore
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog, stations
 from cloud_sync.adapters.postgres_registry import PostgresRegistry
-from cloud_sync.adapters.publish import DIMENSION, turned_to
+from cloud_sync.adapters.publish import DIMENSION, turned_to, views_of
+from cloud_sync.adapters.publish import views as all_views
 from cloud_sync.adapters.sealing import prepare
 from cloud_sync.adapters.system_clock import SystemClock
 from cloud_sync.gallery import Change, DenialReason, PutTemplate
@@ -278,7 +279,7 @@ def _add_prefilter(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     """Add what the operator asks of the prefilter."""
     why = commands.add_parser("why", help="why a rider is in a station's view, or is not")
     why.add_argument("rider", type=UUID)
-    why.add_argument("station_id")
+    why.add_argument("station_id", help="or a second view, as `status` names it")
     why.add_argument("--json", action="store_true", help="as one JSON object")
     why.add_argument("--city", default="xian", help="a city shipped in fare/data")
     why.set_defaults(run=_why)
@@ -349,7 +350,11 @@ def _renew_epoch(chosen: argparse.Namespace, engine: sa.Engine) -> int:
         if chosen.station_id not in stations(connection):
             print(f"no station has the id {chosen.station_id}", file=sys.stderr)
             return 1
-    PostgresViewLog(engine, _safe()).renew_epoch(chosen.station_id, uuid4())
+    views = PostgresViewLog(engine, _safe())
+    with engine.connect() as connection:
+        mine = views_of(connection, [chosen.station_id])
+    for view_id in mine:
+        views.renew_epoch(view_id, uuid4())
     print(f"{chosen.station_id} starts a new history; its edges take a snapshot")
     return 0
 
@@ -392,12 +397,13 @@ def _status(chosen: argparse.Namespace, engine: sa.Engine) -> int:
     del chosen
     views = PostgresViewLog(engine, _safe())
     with engine.begin() as connection:
-        known = stations(connection)
-    for station in known:
-        head = views.head(station)
-        assert head is not None
-        print(f"{station}: revision {head.head_rev}, model {head.model_id or 'none yet'}")
-        for edge in views.edges(station):
+        known = all_views(connection)
+    for view_id in known:
+        head = views.head(view_id)
+        if head is None:  # a change of the model has ended meanwhile
+            continue
+        print(f"{view_id}: revision {head.head_rev}, model {head.model_id or 'none yet'}")
+        for edge in views.edges(view_id):
             behind = head.head_rev - edge.acked_rev if edge.epoch == head.epoch else None
             place = "needs a snapshot" if behind is None else f"{behind} behind"
             lease = edge.lease_until.isoformat(timespec="seconds") if edge.lease_until else "none"

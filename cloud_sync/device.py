@@ -13,6 +13,8 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 from urllib.parse import quote, unquote
 
+from cloud_sync.view_id import is_next
+
 LIFETIME = timedelta(days=7)
 """Of a node's certificate: who is not renewed is out within a week."""
 RENEW_AFTER = timedelta(days=1)
@@ -49,7 +51,7 @@ def identity_of(uri: str) -> Identity | None:
     match uri.removeprefix(_SCHEME).split("/"):
         case [station, "edge", edge] if uri.startswith(_SCHEME) and station and edge:
             found = Identity(unquote(station), unquote(edge))
-            return found if found.uri == uri else None
+            return found if found.uri == uri and not is_next(found.station_id) else None
     return None
 
 

@@ -67,6 +67,14 @@ class Erase:
 
 
 @dataclass(frozen=True, slots=True)
+class Forget:
+    """Delete the rider's template in one space; the standing stays, and so do other spaces."""
+
+    rider_ref: UUID
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Withdraw:
     """The rider is gone for good: templates, claims and habits are deleted."""
 
@@ -75,7 +83,7 @@ class Withdraw:
     """Until when a ride code still out must be refused, aware UTC."""
 
 
-MasterChange = PutMaster | Activate | Deactivate | Erase | Withdraw
+MasterChange = PutMaster | Activate | Deactivate | Erase | Forget | Withdraw
 """What enrollment tells the master gallery."""
 
 

@@ -136,14 +136,20 @@ class Roll:
 
 
 class ViewLog(Protocol):
-    """The views of all stations, and the edges that follow them."""
+    """The views of all stations, and the edges that follow them.
+
+    Where one view is meant, `station_id` is its id (`view_id`): the station's own, or that of its
+    second view while the model is changed.
+    """
 
     def publish(self, station_ids: Iterable[str], changes: Sequence[Change]) -> None:
-        """Add changes to the views of some stations, in one transaction.
+        """Add changes to all views of some stations, in one transaction.
+
+        Each template goes to the view of its model.
 
         Raises:
             TemplateRefused: A template is not a unit vector of its dimension.
-            SpaceRefused: A template is not of the view's space.
+            SpaceRefused: A template is of no space of the station.
             LookupError: A station has no view.
             ViewLogFailed: Nothing was published.
         """
@@ -167,7 +173,39 @@ class ViewLog(Protocol):
         ...
 
     def edges(self, station_id: str) -> tuple[EdgeStanding, ...]:
-        """Return what is known of the station's edges."""
+        """Return what is known of the edges that follow a view."""
+        ...
+
+    def follow(self, edge_id: str, model_id: str) -> str | None:
+        """Note by its model which of its station's views an edge follows; return the view.
+
+        Returns:
+            The view's id; None when no such edge was admitted.
+        """
+        ...
+
+    def open_next(self, station_id: str, model_id: str, transform_id: str) -> bool:
+        """Give a station a second view, of the coming model, with everything but templates.
+
+        Returns:
+            Whether it was new.
+        """
+        ...
+
+    def adopt_next(self, station_id: str) -> bool:
+        """Make the second view the station's only one; edges that follow it notice nothing.
+
+        Returns:
+            Whether there was one.
+        """
+        ...
+
+    def close_next(self, station_id: str) -> bool:
+        """Take the second view away; edges of the first one notice nothing.
+
+        Returns:
+            Whether there was one.
+        """
         ...
 
     def head(self, station_id: str) -> Head | None:

@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from cloud_sync.adapters.tables import RECONCILE, VIEW, VIEW_BUDGET
 from cloud_sync.budget import Budget, for_station
+from cloud_sync.view_id import next_view
 
 
 def budget_of(connection: sa.Connection, usual: Budget, station_id: str) -> Budget:
@@ -65,7 +66,7 @@ def set_budget(
         connection.execute(insert.on_conflict_do_update(index_elements=["station_id"], set_=values))
     connection.execute(
         sa.update(RECONCILE)
-        .where(RECONCILE.c.station_id == station_id)
+        .where(RECONCILE.c.station_id.in_([station_id, next_view(station_id)]))
         .values(due_at=now, look_due_at=now)
     )
 

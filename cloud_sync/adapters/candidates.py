@@ -18,6 +18,7 @@ from cloud_sync.claim_store import JUDGED_WITHIN
 from cloud_sync.habit import HALF_LIFE, least_for
 from cloud_sync.sourcing import Sourcing
 from cloud_sync.travel import STAY_HALVING
+from cloud_sync.view_id import station_of
 
 STRANGERS_MAX = 256
 """Travellers of whom nothing but the entry is known, taken up by one glance: in a city of millions
@@ -68,7 +69,7 @@ _LIKELY = _active(_ALWAYS)
 _LIKELY_ANEW = _active((*_ALWAYS, _OFTEN_HERE))
 _STRANGERS = sa.text(f"""
 SELECT t.rider_ref FROM ({_WINDOWS}) AS t {ACTIVE}
-WHERE NOT EXISTS (SELECT 1 FROM cloud_sync.view_item AS i WHERE i.station_id = :station
+WHERE NOT EXISTS (SELECT 1 FROM cloud_sync.view_item AS i WHERE i.station_id = :view
     AND i.item_key = decode('72', 'hex') || uuid_send(t.rider_ref))
 LIMIT :most
 """)  # noqa: S608  # a constant
@@ -77,7 +78,7 @@ LIMIT :most
 def candidates(
     connection: sa.Connection,
     sourcing: Sourcing,
-    station_id: str,
+    view_id: str,
     now: datetime,
     *,
     since: datetime,
@@ -88,12 +89,13 @@ def candidates(
     Args:
         connection: To the database.
         sourcing: The city's sources.
-        station_id: The station.
+        view_id: Of the station.
         now: Aware UTC.
         since: When this was asked last, aware UTC.
         is_anew: Whether habits and last exits count as news: the hour is another one, or the first
             tier is so full that some likely riders are outside it.
     """
+    station_id = station_of(view_id)
     hour = sourcing.hour(now)
     least = least_for(_likely_min(sourcing, HABIT), hour.days)
     opened = _windows(sourcing, station_id, now, since=since)
@@ -111,7 +113,7 @@ def candidates(
         "near_least": least.near,
     }
     likely = connection.execute(_LIKELY_ANEW if is_anew else _LIKELY, values).scalars()
-    some = {"station": station_id, "most": STRANGERS_MAX}
+    some = {"view": view_id, "most": STRANGERS_MAX}
     strangers = connection.execute(_STRANGERS, opened | some).scalars()
     return frozenset(likely) | frozenset(strangers)
 

@@ -7,7 +7,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from cloud_sync.adapters.postgres import PostgresViewLog, stations
+from cloud_sync.adapters.postgres import PostgresViewLog
+from cloud_sync.adapters.publish import views as all_views
 from cloud_sync.erasure import LedgerFailed
 from cloud_sync.view import ViewLogFailed
 from fare.log import say
@@ -36,9 +37,9 @@ async def run(
 
     def once() -> None:
         with engine.begin() as connection:
-            known = stations(connection)
-        for station in known:
-            views.compact(station, wall(), keep=_KEEP)
+            known = all_views(connection)
+        for view_id in known:
+            views.compact(view_id, wall(), keep=_KEEP)
         prune(wall())
 
     while True:

@@ -13,6 +13,7 @@ from cloud_sync.authority import AuthorityFailed, CertificateAuthority, bundle
 from cloud_sync.bootstrap import TOKEN_BYTES
 from cloud_sync.device import Identity
 from cloud_sync.registry import DeviceRegistry, RegistryFailed
+from cloud_sync.view_id import is_next
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ def _token(chosen: argparse.Namespace, desk: Desk) -> None:
         raise office.OfficeRefused("each token needs a STATION and an EDGE")
     desk.authority.authorities()  # made now, so that `ca show` has it to give
     for station_id, edge_id in zip(chosen.pairs[::2], chosen.pairs[1::2], strict=True):
+        if is_next(station_id):
+            raise office.OfficeRefused(f"{station_id} is the name of a view, not of a station")
         identity, validity = Identity(station_id, edge_id), timedelta(minutes=chosen.minutes)
         secret, now = desk.entropy(TOKEN_BYTES), desk.now()
         desk.say(office.make_token(desk.registry, identity, secret, now, validity=validity))

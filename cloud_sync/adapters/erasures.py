@@ -15,25 +15,59 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from cloud_sync.adapters.erasure_tables import ERASURE_LEDGER, ERASURE_NODE
-from cloud_sync.adapters.tables import VIEW
 from cloud_sync.content import key_of
 from cloud_sync.erasure import Erasure, LedgerFailed, NodeErasure, Proof
 from cloud_sync.gallery import DropTemplate
 
-# Edges are those of the station, and whoever still holds its history from before a move. The lock
-# waits for a lease that is being offered: what it was offered for is then known here.
-_NODES = sa.text("""
+_GONE = """
 WITH gone AS (
-    SELECT l.station_id, v.epoch, max(l.rev) AS rev
+    SELECT l.station_id AS view_id, regexp_replace(l.station_id, '[|]next$', '') AS station_id,
+        v.epoch, max(l.rev) AS rev
     FROM cloud_sync.view_log AS l JOIN cloud_sync.view AS v USING (station_id)
     WHERE l.is_drop AND l.item_key = :item_key GROUP BY l.station_id, v.epoch
 )
-SELECT e.edge_id, gone.station_id, gone.epoch, gone.rev AS drop_rev, e.lease_until,
-    CASE WHEN e.epoch = gone.epoch AND e.acked_rev >= gone.rev
+"""
+# The lock waits for a lease that is being offered, and for an edge that changes from one view of
+# its station to the other: what was offered to it, and what it follows, is then known.
+_HOLD_NODES = sa.text(f"""
+{_GONE}
+SELECT e.edge_id FROM cloud_sync.edge_node AS e
+WHERE e.station_id IN (SELECT station_id FROM gone) OR e.epoch IN (SELECT epoch FROM gone)
+ORDER BY e.edge_id FOR SHARE
+""")  # noqa: S608  # a constant
+# Edges are those that follow the view, and whoever still holds its history from before a move. One
+# that is leaving a view for the other of its station has only the other to acknowledge, since what
+# it holds is replaced as a whole.
+_NODES = sa.text(f"""
+{_GONE}, waits AS (
+    SELECT e.*, gone.station_id AS gone_at, gone.epoch AS gone_epoch, gone.rev AS gone_rev,
+        f.epoch AS next_epoch, f.head_rev AS next_rev,
+        gone.view_id <> e.follows AND gone.station_id = e.station_id AS is_leaving
+    FROM cloud_sync.edge_node AS e
+    JOIN cloud_sync.view AS f ON f.station_id = e.follows
+    JOIN gone ON gone.view_id = e.follows OR gone.epoch = e.epoch
+), due AS (
+    SELECT DISTINCT ON (edge_id, gone_at) edge_id, gone_at, epoch, acked_rev, lease_until,
+        CASE WHEN is_leaving THEN next_epoch ELSE gone_epoch END AS due_epoch,
+        CASE WHEN is_leaving THEN next_rev ELSE gone_rev END AS due_rev
+    FROM waits ORDER BY edge_id, gone_at, is_leaving
+)
+SELECT edge_id, gone_at AS station_id, due_epoch AS epoch, due_rev AS drop_rev, lease_until,
+    CASE WHEN epoch = due_epoch AND acked_rev >= due_rev
         THEN CAST(:erased_at AS timestamptz) END AS acked_at
-FROM cloud_sync.edge_node AS e JOIN gone ON gone.station_id = e.station_id OR gone.epoch = e.epoch
-ORDER BY e.edge_id, gone.station_id
-FOR SHARE OF e
+FROM due ORDER BY edge_id, gone_at
+""")  # noqa: S608  # a constant
+_FOLLOW_EPOCHS = sa.text("""
+UPDATE cloud_sync.erasure_node AS n SET epoch = v.epoch
+FROM cloud_sync.edge_node AS e, cloud_sync.view AS v
+WHERE e.edge_id = n.edge_id AND n.acked_at IS NULL AND n.epoch <> v.epoch
+    AND v.station_id = CASE WHEN e.station_id = n.station_id THEN e.follows ELSE n.station_id END
+""")
+_FOLLOW_VIEW = sa.text("""
+UPDATE cloud_sync.erasure_node AS n SET epoch = v.epoch, drop_rev = v.head_rev
+FROM cloud_sync.edge_node AS e, cloud_sync.view AS v
+WHERE e.edge_id = :edge_id AND n.edge_id = e.edge_id AND n.station_id = e.station_id
+    AND n.acked_at IS NULL AND v.station_id = e.follows
 """)
 
 
@@ -85,6 +119,7 @@ def expose(connection: sa.Connection, erasure: Erasure) -> None:
     """
     named = {"rider_ref": erasure.rider_ref, "erased_at": erasure.at}
     item_key = key_of(DropTemplate(erasure.rider_ref))
+    connection.execute(_HOLD_NODES, {"item_key": item_key})
     found = connection.execute(_NODES, {"item_key": item_key, "erased_at": erasure.at})
     rows = [named | dict(each) for each in found.mappings()]
     if rows:
@@ -121,15 +156,19 @@ def follow_epochs(connection: sa.Connection) -> None:
     Args:
         connection: With the transaction that has renewed epochs.
     """
-    connection.execute(
-        sa.update(ERASURE_NODE)
-        .where(
-            ERASURE_NODE.c.station_id == VIEW.c.station_id,
-            ERASURE_NODE.c.epoch != VIEW.c.epoch,
-            ERASURE_NODE.c.acked_at.is_(None),
-        )
-        .values(epoch=VIEW.c.epoch)
-    )
+    connection.execute(_FOLLOW_EPOCHS)
+
+
+def follow_view(connection: sa.Connection, edge_id: str) -> None:
+    """Let what an edge has not acknowledged wait for the view of its station that it follows now.
+
+    That view dropped the rider before its present revision, or never held them.
+
+    Args:
+        connection: With the transaction that has noted what the edge follows.
+        edge_id: Whose.
+    """
+    connection.execute(_FOLLOW_VIEW, {"edge_id": edge_id})
 
 
 def newest(connection: sa.Connection) -> datetime | None:

@@ -22,12 +22,13 @@ from cloud_sync.adapters.tables import RECONCILE, VIEW_ITEM
 from cloud_sync.budget import FIRST, SECOND
 from cloud_sync.claim import Claim
 from cloud_sync.prefilter import desired
+from cloud_sync.view_id import station_of
 
 
 def glance(
     connection: sa.Connection,
     membership: Membership,
-    station_id: str,
+    view_id: str,
     now: datetime,
     since: datetime,
 ) -> Known | None:
@@ -36,29 +37,29 @@ def glance(
     Args:
         connection: With a transaction begun; a snapshot gives one moment.
         membership: Sources and budget.
-        station_id: The station; it must have a view.
+        view_id: Which; it must be there.
         now: Aware UTC.
         since: When it was glanced or looked at last, aware UTC.
 
     Returns:
         None while the city fits: then everybody has to be ranked.
     """
-    sourcing = membership.sourcing
-    budget = budgets.budget_of(connection, membership.budget, station_id)
+    sourcing, station = membership.sourcing, station_of(view_id)
+    budget = budgets.budget_of(connection, membership.budget, station)
     if master.fits(connection, at_most=budget.spare_max):
         return None
-    first = _first_tier(connection, station_id)
+    first = _first_tier(connection, view_id)
     is_anew = sourcing.hour(since) != sourcing.hour(now) or len(first) >= budget.first_max
-    found = candidates(connection, sourcing, station_id, now, since=since, is_anew=is_anew)
-    in_view = first | _held(connection, station_id, found - first.keys())
+    found = candidates(connection, sourcing, view_id, now, since=since, is_anew=is_anew)
+    in_view = first | _held(connection, view_id, found - first.keys())
     considered = found | in_view.keys()
-    claimed = claims.claims_of(connection, sourcing, considered, [station_id], now)
-    model_id = model_of(connection, station_id)
+    claimed = claims.claims_of(connection, sourcing, considered, [station], now)
+    model_id = model_of(connection, view_id)
     versions, riders = versions_of(connection, model_id, considered)
     held = {ref: each for ref, each in in_view.items() if ref in riders}
     own: defaultdict[UUID, tuple[Claim, ...]] = defaultdict(tuple)
     own.update({rider_ref: each for (_, rider_ref), each in claimed.items()})
-    room = _second_room(connection, station_id, budget.second, held)
+    room = _second_room(connection, view_id, budget.second, held)
     ranking = desired(
         (claim for ref, each in own.items() if ref in versions for claim in each),
         replace(budget, second=room, spare_max=0),
@@ -69,10 +70,10 @@ def glance(
     return Known(ranking, own, held, len(in_view) - len(held), versions)
 
 
-def _first_tier(connection: sa.Connection, station_id: str) -> dict[UUID, Holding]:
+def _first_tier(connection: sa.Connection, view_id: str) -> dict[UUID, Holding]:
     table = VIEW_ITEM.c
     query = sa.select(table.item_key, table.version).where(
-        table.station_id == station_id,
+        table.station_id == view_id,
         table.tier == FIRST,
         table.item_key >= b"r",
         table.item_key < b"s",
@@ -84,13 +85,13 @@ def _first_tier(connection: sa.Connection, station_id: str) -> dict[UUID, Holdin
 
 
 def _held(
-    connection: sa.Connection, station_id: str, rider_refs: Iterable[UUID]
+    connection: sa.Connection, view_id: str, rider_refs: Iterable[UUID]
 ) -> dict[UUID, Holding]:
     """Return those of some riders whom a view holds."""
     keys = sa.cast([key_of_rider(ref) for ref in rider_refs], pg.ARRAY(sa.LargeBinary))
     table = VIEW_ITEM.c
     query = sa.select(table.item_key, table.tier, table.version).where(
-        table.station_id == station_id, table.item_key == sa.any_(keys)
+        table.station_id == view_id, table.item_key == sa.any_(keys)
     )
     return {
         UUID(bytes=bytes(row.item_key[1:])): Holding(row.tier, row.version)
@@ -99,10 +100,10 @@ def _held(
 
 
 def _second_room(
-    connection: sa.Connection, station_id: str, most: int, held: Mapping[UUID, Holding]
+    connection: sa.Connection, view_id: str, most: int, held: Mapping[UUID, Holding]
 ) -> int:
     """Return how many of those ranked the second tier has room for, whoever else is in it."""
-    query = sa.select(RECONCILE.c.second).where(RECONCILE.c.station_id == station_id)
+    query = sa.select(RECONCILE.c.second).where(RECONCILE.c.station_id == view_id)
     there = int(connection.execute(query).scalar_one_or_none() or 0)
     among = sum(each.tier == SECOND for each in held.values())
     return max(0, most - max(0, there - among))

@@ -21,7 +21,8 @@ from cloud_sync.grant import GrantRefused
 from cloud_sync.key_store import KeysFailed
 from cloud_sync.messages import PROTOCOL_MIN, Ack, Bookmark, Digest, FromCloud, Hello, Nack
 from cloud_sync.serve_view import ServeConfig, Serving
-from cloud_sync.view import HistoryGone, NeedsSnapshot, ViewLog, ViewLogFailed, plan
+from cloud_sync.view import Head, HistoryGone, NeedsSnapshot, ViewLog, ViewLogFailed, plan
+from cloud_sync.view_id import station_of
 from cloud_sync.wire import WireBroken, request_from_proto
 from fare.log import say
 
@@ -98,14 +99,15 @@ class Session:
         """
         self._hello = hello
         self._edge_id = edge_id
-        self._station_id = hello.station_id
+        self._station_id = self._view_id = hello.station_id
+        self._model_id = ""
         self._views = tools.views
         self._config = tools.config
         self._shelf = tools.shelf
         self._wakes = tools.wakes
         self._clock = tools.clock
         self._tools = tools
-        self._mending = Mending(tools.views, hello.station_id, tools.digests)
+        self._mending = Mending(tools.views, self._view_id, tools.digests)
         self._outgoing = Outgoing(tools.views, tools.sealing, hello, edge_id, tools.clock)
         self._write = write
         self._inbox: asyncio.Queue[Ack | Nack | Digest | _Signal] = asyncio.Queue(_INBOX_MAX)
@@ -124,7 +126,8 @@ class Session:
         """
         reader = asyncio.create_task(self._read(requests))
         try:
-            with self._wakes.subscribed(self._station_id, self._wake):
+            await self._choose_view()
+            with self._wakes.subscribed(self._view_id, self._wake):
                 await self._serve()
         except ViewLogFailed as problem:
             say(_LOG, "view_log_failed", level=logging.ERROR, detail=str(problem))
@@ -135,6 +138,15 @@ class Session:
             with contextlib.suppress(asyncio.CancelledError):
                 await reader
             say(_LOG, "edge_left", edge_id=self._edge_id, station=self._station_id)
+
+    async def _choose_view(self) -> None:
+        """Take the view of the edge's own model; only at the station where it was admitted."""
+        node = await asyncio.to_thread(self._views.edge, self._edge_id)
+        if node is None or node.station_id != self._station_id:
+            return  # `plan` says why not
+        chosen = await asyncio.to_thread(self._views.follow, self._edge_id, self._hello.model_id)
+        self._view_id = self._outgoing.view_id = chosen or self._station_id
+        self._mending = Mending(self._views, self._view_id, self._tools.digests)
 
     async def _serve(self) -> None:
         state = Serving(self._hello, self._config)
@@ -147,7 +159,8 @@ class Session:
 
     async def _planned(self, hello: Hello) -> serve_view.Event:
         node = await asyncio.to_thread(self._views.edge, self._edge_id)
-        head = await asyncio.to_thread(self._views.head, hello.station_id)
+        head = await asyncio.to_thread(self._views.head, self._view_id)
+        self._model_id = head.model_id if head is not None else ""
         is_sealing = self._tools.sealing is not None
         verdict = plan(hello, node, head, is_sealing=is_sealing, oldest=self._tools.oldest)
         self._outgoing.lease = timedelta(seconds=head.lease_s) if head is not None else timedelta(0)
@@ -169,8 +182,8 @@ class Session:
                 return None
             case _Signal.WOKEN:
                 self._is_woken = False
-                head = await asyncio.to_thread(self._views.head, self._station_id)
-                return serve_view.Gone() if head is None else serve_view.HeadSeen(head)
+                head = await asyncio.to_thread(self._views.head, self._view_id)
+                return serve_view.HeadSeen(self._still(head))
             case message:
                 return serve_view.Heard(message)
 
@@ -226,7 +239,7 @@ class Session:
     async def _read_for(
         self, effect: serve_view.Read | serve_view.ReadUrgent | serve_view.Compare
     ) -> serve_view.Event:
-        station = self._station_id
+        station = self._view_id
         try:
             match effect:
                 case serve_view.Read(epoch, from_rev, limit):
@@ -273,10 +286,13 @@ class Session:
             offered = await self._lease_offered(timedelta(0))
             await self._say(Bookmark(offered.head.epoch, 0, offered.until, offered.cloud_time))
         self._has_place = True
-        self._parcel = await self._shelf.parcel(self._views, self._hello)
+        try:
+            self._parcel = await self._shelf.parcel(self._views, self._view_id, self._hello)
+        except HistoryGone as problem:
+            raise self._ended("the view has gone", is_alarm=False) from problem
         snapshot = self._parcel.snapshot
         is_begun = snapshot.root_hash == self._hello.staged_root
-        head = await asyncio.to_thread(self._views.head, self._station_id)
+        head = await asyncio.to_thread(self._views.head, self._view_id)
         return serve_view.Planned(snapshot, head, self._hello.staged_chunks if is_begun else 0)
 
     def _let_snapshot_go(self) -> None:
@@ -291,8 +307,9 @@ class Session:
             head = await asyncio.to_thread(self._views.offer_lease, self._edge_id, now + length)
         except HistoryGone as problem:
             raise SessionEnded(grpc.StatusCode.PERMISSION_DENIED, str(problem)) from problem
-        if head.station_id != self._station_id:
+        if station_of(head.station_id) != self._station_id:
             raise self._ended("the edge was moved to another station", is_alarm=True)
+        self._still(head)
         return serve_view.LeaseOffered(head, now + length, now)
 
     async def _quarantine(self, digest: bytes, detail: str) -> None:
@@ -306,7 +323,19 @@ class Session:
             detail=detail,
         )
         now = self._clock.wall()
-        await asyncio.to_thread(self._views.quarantine, self._station_id, digest, detail, now)
+        await asyncio.to_thread(self._views.quarantine, self._view_id, digest, detail, now)
+
+    def _still(self, head: Head | None) -> Head:
+        """Return where the view stands, unless it is no longer the one this stream is of.
+
+        Raises:
+            SessionEnded: A change of the model has ended, or a newer stream of the edge brought
+                another model; the edge says again what it has.
+        """
+        is_mine = head is not None and head.station_id == self._view_id
+        if head is None or not is_mine or (self._model_id and head.model_id != self._model_id):
+            raise self._ended("the station's view is another now", is_alarm=False)
+        return head
 
     def _ended(self, reason: str, *, is_alarm: bool) -> SessionEnded:
         level = logging.ERROR if is_alarm else logging.INFO

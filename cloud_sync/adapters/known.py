@@ -9,12 +9,13 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from cloud_sync.adapters import budgets, claims
+from cloud_sync.adapters import budgets, claims, model_state
 from cloud_sync.adapters.master import array_of
 from cloud_sync.adapters.membership import Holding, Membership
 from cloud_sync.adapters.tables import MASTER_RIDER, MASTER_TEMPLATE, VIEW, VIEW_ITEM
 from cloud_sync.claim import Claim
 from cloud_sync.prefilter import Ranking, desired
+from cloud_sync.view_id import station_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Known:
 def find(
     connection: sa.Connection,
     membership: Membership,
-    station_id: str,
+    view_id: str,
     now: datetime,
     *,
     also: Collection[UUID] = (),
@@ -44,16 +45,15 @@ def find(
     Args:
         connection: With a transaction begun; a snapshot gives one moment.
         membership: Sources and the usual budget.
-        station_id: The station; it must have a view.
+        view_id: Which; it must be there.
         now: Aware UTC.
         also: Riders whose versions are wanted, claimed or not.
     """
-    budget = budgets.budget_of(connection, membership.budget, station_id)
-    found = claims.claims_at(
-        connection, membership.sourcing, station_id, now, spare_max=budget.spare_max
-    )
-    model_id = model_of(connection, station_id)
-    in_view = _in_view(connection, station_id)
+    station, sourcing = station_of(view_id), membership.sourcing
+    budget = budgets.budget_of(connection, membership.budget, station)
+    found = claims.claims_at(connection, sourcing, station, now, spare_max=budget.spare_max)
+    model_id = model_of(connection, view_id)
+    in_view = _in_view(connection, view_id)
     versions, riders = versions_of(
         connection, model_id, {*also, *in_view, *(claim.rider_ref for claim in found)}
     )
@@ -76,16 +76,16 @@ def find(
     return Known(ranking, {**own, **claimed}, held, len(in_view) - len(held), versions)
 
 
-def model_of(connection: sa.Connection, station_id: str) -> str:
-    """Return the model of a station's view; one without begins with that of the newest template."""
-    view = sa.select(VIEW.c.model_id).where(VIEW.c.station_id == station_id)
+def model_of(connection: sa.Connection, view_id: str) -> str:
+    """Return the model of a view; one without begins with `newest_model`."""
+    view = sa.select(VIEW.c.model_id).where(VIEW.c.station_id == view_id)
     return connection.execute(view).scalar_one() or newest_model(connection)
 
 
-def _in_view(connection: sa.Connection, station_id: str) -> Mapping[UUID, Holding]:
+def _in_view(connection: sa.Connection, view_id: str) -> Mapping[UUID, Holding]:
     table = VIEW_ITEM.c
     query = sa.select(table.item_key, table.tier, table.version).where(
-        table.station_id == station_id, table.item_key >= b"r", table.item_key < b"s"
+        table.station_id == view_id, table.item_key >= b"r", table.item_key < b"s"
     )
     return {
         UUID(bytes=bytes(row.item_key[1:])): Holding(row.tier, row.version)
@@ -116,7 +116,10 @@ def versions_of(
 
 
 def newest_model(connection: sa.Connection) -> str:
-    """Return the model that a view without one begins with: that of the newest template."""
+    """Return the model that a view without one begins with: in force, or the newest template's."""
+    in_force = model_state.read(connection).trusted
+    if in_force:
+        return in_force
     query = sa.select(MASTER_TEMPLATE.c.model_id).where(
         MASTER_TEMPLATE.c.is_active, MASTER_TEMPLATE.c.body != b""
     )

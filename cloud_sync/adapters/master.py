@@ -28,6 +28,7 @@ from cloud_sync.master import (
     Activate,
     Deactivate,
     Erase,
+    Forget,
     Held,
     MasterChange,
     MasterFailed,
@@ -93,6 +94,10 @@ def apply(
         if kind is PutMaster:
             templates = [each.template for each in wanted if isinstance(each, PutMaster)]
             changed |= _put(connection, templates, standings, safe)
+            continue
+        if kind is Forget:
+            pairs = [(each.rider_ref, each.model_id) for each in wanted if isinstance(each, Forget)]
+            changed |= _forget(connection, pairs)
             continue
         for change in wanted:
             standing = _STANDING[type(change)]
@@ -388,6 +393,25 @@ def _stand(
             .where(mine, MASTER_TEMPLATE.c.model_id == model_id)
             .values(rev=rev, **values)
         )
+
+
+def _forget(connection: sa.Connection, pairs: Sequence[tuple[UUID, str]]) -> set[UUID]:
+    """Erase templates of single spaces, each with a revision of its own, so that indexes follow."""
+    table = MASTER_TEMPLATE.c
+    query = sa.select(table.rider_ref, table.model_id).where(
+        sa.tuple_(table.rider_ref, table.model_id).in_(pairs), table.body != _ERASED
+    )
+    rows = connection.execute(query.order_by(table.rider_ref, table.model_id)).all()
+    if not rows:
+        return set()
+    changes = [
+        {"who": row.rider_ref, "model": row.model_id, "new_rev": rev}
+        for rev, row in zip(_revs(connection, len(rows)), rows, strict=True)
+    ]
+    mine = (table.rider_ref == sa.bindparam("who")) & (table.model_id == sa.bindparam("model"))
+    erased = {"body": _ERASED, "rev": sa.bindparam("new_rev")}
+    connection.execute(sa.update(MASTER_TEMPLATE).where(mine).values(erased), changes)
+    return {row.rider_ref for row in rows}
 
 
 def _line(row: sa.Row[Any], safe: Safe) -> MasterLine:

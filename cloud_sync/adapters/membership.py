@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from cloud_sync.adapters import claims, master
 from cloud_sync.adapters.at_rest import hold_keys
-from cloud_sync.adapters.publish import DIMENSION, publish, stations
+from cloud_sync.adapters.publish import DIMENSION, publish, publish_at, views, views_of
 from cloud_sync.adapters.tables import RECONCILE, VIEW, VIEW_ITEM
 from cloud_sync.budget import FIRST, OUTSIDE, SECOND, Budget
 from cloud_sync.claim import LONG_SHOT, Claim, bounded
@@ -45,6 +45,7 @@ from cloud_sync.master import (
 from cloud_sync.prefilter import priority_of
 from cloud_sync.safe import Safe
 from cloud_sync.sourcing import Sourcing
+from cloud_sync.view_id import station_of
 
 _STATION_LOCK = 0x636C6169
 """`clai`: whoever puts somebody into a view for a claim, station by station."""
@@ -89,10 +90,16 @@ class Membership:
     """What new templates are compared with; None to take hubs, too."""
 
     def publish(
+        self, connection: sa.Connection, view_ids: Iterable[str], changes: Sequence[Change]
+    ) -> None:
+        """Write changes into these very views, inside the caller's transaction."""
+        publish(connection, view_ids, changes, safe=self.safe, dimension=self.dimension)
+
+    def publish_at(
         self, connection: sa.Connection, station_ids: Iterable[str], changes: Sequence[Change]
     ) -> None:
-        """Write changes into some stations' views, inside the caller's transaction."""
-        publish(connection, station_ids, changes, safe=self.safe, dimension=self.dimension)
+        """Write changes into every view of some stations, inside the caller's transaction."""
+        publish_at(connection, station_ids, changes, safe=self.safe, dimension=self.dimension)
 
     def settle(
         self, connection: sa.Connection, changes: Sequence[MasterChange], now: datetime
@@ -139,7 +146,7 @@ class Membership:
         } & active
         places = {ref: self._places(connection, ref, held[ref], now) for ref in sorted(wanted)}
         denials = [each for each in changes if isinstance(each, Withdraw)]
-        everywhere = set(stations(connection)) if denials else set()
+        everywhere = set(views(connection)) if denials else set()
         models = lock_views(
             connection,
             everywhere.union(
@@ -184,7 +191,7 @@ class Membership:
         lasts = bounded(known, now, until)
         claim = Claim(station_id, rider_ref, source, known.weight, now, lasts)
         hold_stations(connection, [station_id])
-        if station_id not in stations(connection):
+        if not views_of(connection, [station_id]):
             return ClaimOutcome.NO_STATION
         if not claims.give(connection, claim):
             return ClaimOutcome.NOT_ACTIVE
@@ -206,12 +213,13 @@ class Membership:
     def _put_first(
         self, connection: sa.Connection, station_id: str, rider_ref: UUID
     ) -> ClaimOutcome:
-        models = lock_views(connection, [station_id])
+        """Put a rider into each view of a station that has a template to compare with."""
+        models = lock_views(connection, views_of(connection, [station_id]))
         held = held_by(connection, [rider_ref])[rider_ref]
-        if station_id in held and held[station_id].tier == FIRST:
-            return ClaimOutcome.HELD
-        put = self._put(connection, rider_ref, {station_id: FIRST}, models, held)
-        return ClaimOutcome.PUT if put else ClaimOutcome.NO_TEMPLATE
+        lacking = [view for view in models if view not in held or held[view].tier != FIRST]
+        if self._put(connection, rider_ref, dict.fromkeys(lacking, FIRST), models, held):
+            return ClaimOutcome.PUT
+        return ClaimOutcome.HELD if len(lacking) < len(models) else ClaimOutcome.NO_TEMPLATE
 
     def _put(
         self,
@@ -247,21 +255,22 @@ class Membership:
         held: Mapping[str, Holding],
         now: datetime,
     ) -> Mapping[str, int]:
-        """Return the stations where a rider belongs until the next reconcile, with the tier."""
-        known = stations(connection)
-        claimed = claims.claims_of(connection, self.sourcing, [rider_ref], known, now)
+        """Return the views where a rider belongs until the next reconcile, with the tier."""
+        known = views(connection)
+        where = {station_of(view) for view in known}
+        claimed = claims.claims_of(connection, self.sourcing, [rider_ref], where, now)
         fits = master.fits(connection, at_most=self.budget.spare_max)
         spare = self.sourcing.spare
         sizes = _sizes(connection)
         places: dict[str, int] = {}
-        for station in known:
-            own = claimed.get((station, rider_ref), ())
-            if station in held:
-                places[station] = held[station].tier
-            elif own or (fits and spare(station, rider_ref, now) is not None):
-                tier = self._room(own, *sizes.get(station, (0, 0)))
+        for view in known:
+            own = claimed.get((station_of(view), rider_ref), ())
+            if view in held:
+                places[view] = held[view].tier
+            elif own or (fits and spare(station_of(view), rider_ref, now) is not None):
+                tier = self._room(own, *sizes.get(view, (0, 0)))
                 if tier != OUTSIDE:
-                    places[station] = tier
+                    places[view] = tier
         return places
 
     def _room(self, own: Collection[Claim], first: int, second: int) -> int:
@@ -278,24 +287,24 @@ def hold_stations(connection: sa.Connection, station_ids: Iterable[str]) -> None
 
     Args:
         connection: With a transaction begun that holds no other lock yet.
-        station_ids: Where.
+        station_ids: Where; a view stands for its station.
     """
     hold_keys(connection)
-    for station in sorted(set(station_ids)):
+    for station in sorted({station_of(each) for each in station_ids}):
         lock = sa.func.pg_advisory_xact_lock(_STATION_LOCK, sa.func.hashtext(station))
         connection.execute(sa.select(lock))
 
 
-def lock_views(connection: sa.Connection, station_ids: Iterable[str]) -> Mapping[str, str]:
+def lock_views(connection: sa.Connection, view_ids: Iterable[str]) -> Mapping[str, str]:
     """Lock views in one order everywhere; return the model of each, empty while it has none.
 
     Args:
         connection: With a transaction begun that has taken all its locks on riders.
-        station_ids: Where.
+        view_ids: Which.
     """
     query = (
         sa.select(VIEW.c.station_id, VIEW.c.model_id)
-        .where(VIEW.c.station_id.in_(sorted(set(station_ids))))
+        .where(VIEW.c.station_id.in_(sorted(set(view_ids))))
         .order_by(VIEW.c.station_id)
         .with_for_update()
     )
@@ -310,7 +319,7 @@ def key_of_rider(rider_ref: UUID) -> bytes:
 def held_by(
     connection: sa.Connection, rider_refs: Iterable[UUID]
 ) -> Mapping[UUID, Mapping[str, Holding]]:
-    """Return the views that hold some riders, by rider and station; riders without any too.
+    """Return the views that hold some riders, by rider and view; riders without any too.
 
     Args:
         connection: To the database.

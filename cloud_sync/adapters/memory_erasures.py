@@ -7,6 +7,8 @@ from uuid import UUID
 
 from cloud_sync.adapters.memory_view import MemoryViewLog
 from cloud_sync.erasure import Erasure, NodeErasure, Proof
+from cloud_sync.view import Head
+from cloud_sync.view_id import station_of
 
 
 class MemoryErasureLedger:
@@ -24,18 +26,22 @@ class MemoryErasureLedger:
         self._proofs: dict[tuple[UUID, datetime], Proof] = {}
         views.on_ack.append(self._heard)
         views.on_epoch.append(self._renewed)
+        views.on_follow.append(self._led)
 
     def erase(self, erasure: Erasure) -> bool:
         """See `ErasureLedger.erase`."""
         key = (erasure.rider_ref, erasure.at)
         if key in self._proofs:
             return False
+        dropped = self._views.drops(erasure.rider_ref)
+        # A set: an edge that is leaving one view of its station for the other counts once.
+        due = {
+            (edge_id, self._views.led(edge_id, view))
+            for view in dropped
+            for edge_id in self._views.followers(view)
+        }
         nodes = sorted(
-            (
-                self._node(edge_id, station, rev, erasure.at)
-                for station, rev in self._views.drops(erasure.rider_ref).items()
-                for edge_id in self._views.followers(station)
-            ),
+            (self._node(edge_id, view, dropped.get(view), erasure.at) for edge_id, view in due),
             key=lambda node: (node.station_id, node.edge_id),
         )
         self._copy(erasure)
@@ -52,14 +58,15 @@ class MemoryErasureLedger:
         newest = sorted(self._proofs.values(), key=lambda proof: proof.erasure.at, reverse=True)
         return tuple(newest[:limit])
 
-    def _node(self, edge_id: str, station: str, rev: int, at: datetime) -> NodeErasure:
-        head = self._views.head(station)
-        assert head is not None, "a view that dropped somebody exists"
+    def _node(self, edge_id: str, view: str, dropped: int | None, at: datetime) -> NodeErasure:
+        head = self._views.head(view)
+        assert head is not None, "a view that is followed exists"
+        rev = head.head_rev if dropped is None else dropped
         _, _, edges = self._views.held()
         edge = edges[edge_id]
         is_gone = edge.epoch == head.epoch and edge.acked_rev >= rev
         return NodeErasure(
-            edge_id, station, head.epoch, rev, edge.lease_until, at if is_gone else None
+            edge_id, station_of(view), head.epoch, rev, edge.lease_until, at if is_gone else None
         )
 
     def _heard(self, edge_id: str, epoch: UUID, rev: int, now: datetime) -> None:
@@ -69,10 +76,18 @@ class MemoryErasureLedger:
 
         self._each(after)
 
-    def _renewed(self, station_id: str, epoch: UUID) -> None:
+    def _renewed(self, view_id: str, epoch: UUID) -> None:
         def after(node: NodeErasure) -> NodeErasure:
-            waits = node.station_id == station_id and node.acked_at is None
-            return replace(node, epoch=epoch) if waits else node
+            is_it = self._views.led(node.edge_id, node.station_id) == view_id
+            return replace(node, epoch=epoch) if is_it and node.acked_at is None else node
+
+        self._each(after)
+
+    def _led(self, edge_id: str, head: Head) -> None:
+        def after(node: NodeErasure) -> NodeErasure:
+            is_it = (node.edge_id, node.station_id) == (edge_id, station_of(head.station_id))
+            waits = is_it and node.acked_at is None
+            return replace(node, epoch=head.epoch, drop_rev=head.head_rev) if waits else node
 
         self._each(after)
 

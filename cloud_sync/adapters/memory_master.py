@@ -10,6 +10,7 @@ from cloud_sync.master import (
     Activate,
     Deactivate,
     Erase,
+    Forget,
     Held,
     MasterChange,
     MasterLine,
@@ -89,10 +90,13 @@ class MemoryMasterGallery:
             case Deactivate(ref):
                 if standing is not Standing.INACTIVE:
                     self._stand(ref, Standing.INACTIVE)
-            case Erase(ref):
-                self._stand(ref, Standing.INACTIVE, erased=True)
-            case Withdraw(ref):
-                self._stand(ref, Standing.GONE, erased=True)
+            case Forget(ref, model_id):
+                known = self._lines.get((ref, model_id))
+                if known is not None and known.template is not None:
+                    self._lines[ref, model_id] = replace(known, rev=self._next(), template=None)
+            case Erase(ref) | Withdraw(ref):
+                is_gone = isinstance(change, Withdraw)
+                self._stand(ref, Standing.GONE if is_gone else Standing.INACTIVE, erased=True)
 
     def _stand(self, ref: UUID, standing: Standing, *, erased: bool = False) -> None:
         self._riders[ref] = standing

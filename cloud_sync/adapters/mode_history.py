@@ -16,20 +16,39 @@ from cloud_sync.exemption import ModeOrder
 from cloud_sync.gallery import Change, DropSetting, PutSetting, SettingName
 from cloud_sync.setting import Mode, StationMode, read
 
+# What was ordered before a view was opened stands before its first revision, in the same order.
+_PLACED = """
+WITH placed AS (
+    SELECT rev, at, modes, row_number() OVER (ORDER BY rev) - count(*) OVER () AS place
+    FROM cloud_sync.mode_order WHERE station_id = :station
+)
+"""
+_COPY_ORDERS = sa.text(f"""
+{_PLACED}
+INSERT INTO cloud_sync.mode_order (station_id, rev, at, modes)
+SELECT :view, place, at, modes FROM placed
+""")  # noqa: S608  # a constant
+_COPY_HEARD = sa.text(f"""
+{_PLACED}
+INSERT INTO cloud_sync.mode_heard (edge_id, station_id, rev, at)
+SELECT h.edge_id, :view, p.place, h.at
+FROM cloud_sync.mode_heard AS h JOIN placed AS p USING (rev) WHERE h.station_id = :station
+""")  # noqa: S608  # a constant
+
 
 def note_orders(
-    connection: sa.Connection, station_id: str, from_rev: int, lines: Sequence[Change]
+    connection: sa.Connection, view_id: str, from_rev: int, lines: Sequence[Change]
 ) -> None:
     """Note the modes among changes to a view, in the transaction that publishes them.
 
     Args:
         connection: With that transaction.
-        station_id: Whose view.
+        view_id: Which; while the model is changed a station has two, each with its own revisions.
         from_rev: The revision before the first change.
         lines: The changes, one a revision.
     """
     found = [
-        {"station_id": station_id, "rev": from_rev + place, "modes": ",".join(sorted(modes))}
+        {"station_id": view_id, "rev": from_rev + place, "modes": ",".join(sorted(modes))}
         for place, change in enumerate(lines, 1)
         if (modes := _modes(change)) is not None
     ]
@@ -43,7 +62,7 @@ def note_heard(connection: sa.Connection, edge_id: str, rev: int, now: datetime)
     Args:
         connection: With a transaction begun.
         edge_id: The node.
-        rev: Up to where it holds its station's view.
+        rev: Up to where it holds the view that it follows.
         now: Aware UTC.
     """
     known = sa.exists().where(
@@ -53,7 +72,7 @@ def note_heard(connection: sa.Connection, edge_id: str, rev: int, now: datetime)
     )
     new = (
         sa.select(EDGE_NODE.c.edge_id, MODE_ORDER.c.station_id, MODE_ORDER.c.rev, sa.literal(now))
-        .join(MODE_ORDER, MODE_ORDER.c.station_id == EDGE_NODE.c.station_id)
+        .join(MODE_ORDER, MODE_ORDER.c.station_id == EDGE_NODE.c.follows)
         .where(EDGE_NODE.c.edge_id == edge_id, MODE_ORDER.c.rev <= rev, ~known)
     )
     names = ["edge_id", "station_id", "rev", "at"]
@@ -70,6 +89,7 @@ def orders_of(
         station_id: The station.
         edge_id: The node.
     """
+    view_id = _followed(connection, station_id, edge_id)
     heard = sa.and_(
         MODE_HEARD.c.station_id == MODE_ORDER.c.station_id,
         MODE_HEARD.c.rev == MODE_ORDER.c.rev,
@@ -78,7 +98,7 @@ def orders_of(
     query = (
         sa.select(MODE_ORDER.c.at, MODE_ORDER.c.modes, MODE_HEARD.c.at.label("heard"))
         .select_from(MODE_ORDER.outerjoin(MODE_HEARD, heard))
-        .where(MODE_ORDER.c.station_id == station_id)
+        .where(MODE_ORDER.c.station_id == view_id)
         .order_by(MODE_ORDER.c.rev)
     )
     orders = tuple(
@@ -87,6 +107,41 @@ def orders_of(
     )
     lease = sa.select(VIEW.c.lease_s).where(VIEW.c.station_id == station_id)
     return orders, timedelta(seconds=connection.execute(lease).scalar_one_or_none() or 0)
+
+
+def _followed(connection: sa.Connection, station_id: str, edge_id: str) -> str:
+    query = sa.select(EDGE_NODE.c.follows).where(
+        EDGE_NODE.c.edge_id == edge_id, EDGE_NODE.c.station_id == station_id
+    )
+    return connection.execute(query).scalar_one_or_none() or station_id
+
+
+def open_orders(connection: sa.Connection, station_id: str, view_id: str) -> None:
+    """Let a station's second view know what was ordered so far, and what its nodes have heard.
+
+    Args:
+        connection: With the transaction that opens it.
+        station_id: The station.
+        view_id: The second view.
+    """
+    names = {"station": station_id, "view": view_id}
+    connection.execute(_COPY_HEARD, names)
+    connection.execute(_COPY_ORDERS, names)
+
+
+def end_orders(connection: sa.Connection, view_id: str, *, kept: str | None = None) -> None:
+    """Forget the orders of a view that goes; those of another take their place, if one does.
+
+    Args:
+        connection: With the transaction that ends it.
+        view_id: The view that goes.
+        kept: The one that is named so from now on; it knows the same orders.
+    """
+    for table in (MODE_HEARD, MODE_ORDER):
+        column = table.c.station_id
+        connection.execute(sa.delete(table).where(column == view_id))
+        if kept is not None:
+            connection.execute(sa.update(table).where(column == kept).values(station_id=view_id))
 
 
 def _modes(change: Change) -> frozenset[Mode] | None:

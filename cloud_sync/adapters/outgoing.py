@@ -52,6 +52,8 @@ class Outgoing:
         self._hello, self._edge_id = hello, edge_id
         self._clock = clock
         self._sealer: Sealer | None = None
+        self.view_id = hello.station_id
+        """The view whose epochs are served."""
         self.lease = timedelta(0)
         """How long a lease of the station lasts."""
 
@@ -84,7 +86,7 @@ class Outgoing:
 
     async def _sealer_of(self, epoch: UUID) -> Sealer | None:
         """Return what seals this epoch's templates; None where nothing is sealed."""
-        sealing, station_id = self._sealing, self._hello.station_id
+        sealing = self._sealing
         if sealing is None:
             return None
         ring = await asyncio.to_thread(sealing.ring)
@@ -95,12 +97,12 @@ class Outgoing:
             # A re-key has begun or ended: what is granted changes, also on a stream that goes on.
             key_id = known.key_id
         else:
-            head = await asyncio.to_thread(self._views.head, station_id)
+            head = await asyncio.to_thread(self._views.head, self.view_id)
             key_id = head.key_id if head is not None else ""
         self._sealer = Sealer(
             ring,
             ring.root_of(key_id) or ring.root,
-            station_id=station_id,
+            station_id=self._hello.station_id,
             epoch=epoch,
             entropy=sealing.entropy,
         )

@@ -15,17 +15,20 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from cloud_sync.adapters.at_rest import hold_keys
+from cloud_sync.adapters.at_rest import hold_keys, stop_writers
 from cloud_sync.adapters.edge_row import edge_of
 from cloud_sync.adapters.erasures import follow_epochs, note_ack
 from cloud_sync.adapters.item_row import put_of
 from cloud_sync.adapters.mode_history import note_heard
+from cloud_sync.adapters.model_state import of_new_station
+from cloud_sync.adapters.next_view import adopt_next, close_next, follow, open_next
 from cloud_sync.adapters.publish import (
     DIMENSION,
     VIEW_CHANNEL,
     announce,
     head_of,
     publish,
+    publish_at,
     stations,
 )
 from cloud_sync.adapters.tables import (
@@ -110,9 +113,9 @@ class PostgresViewLog:
         self._dimension = dimension
 
     def publish(self, station_ids: Iterable[str], changes: Sequence[Change]) -> None:
-        """Add changes to the views of some stations, in one transaction."""
+        """Add changes to all views of some stations, in one transaction."""
         with self._begun() as connection:
-            self._publish(connection, station_ids, changes)
+            publish_at(connection, station_ids, changes, safe=self._safe, dimension=self._dimension)
 
     def lacking(self, station_id: str, changes: Sequence[Change]) -> tuple[Change, ...]:
         """Return the changes whose very content a view does not hold yet.
@@ -133,10 +136,10 @@ class PostgresViewLog:
             "station_id": node.station_id,
             "public_key": node.public_key,
             "role": node.role.value,
+            "follows": node.station_id,
             "admitted_at": now,
             "acked_rev": 0,
         }
-        changed = {name: row[name] for name in ("station_id", "public_key")}
         with self._begun() as connection:
             hold_keys(connection)
             made = sa.text(
@@ -144,8 +147,16 @@ class PostgresViewLog:
                 " ON CONFLICT DO NOTHING"
             )
             key_id = self._safe.ring.root.key_id
-            connection.execute(made, {"station": node.station_id, "key_id": key_id})
+            new = connection.execute(made, {"station": node.station_id, "key_id": key_id})
+            if new.rowcount:
+                of_new_station(connection, node.station_id, key_id=key_id)
             insert = pg.insert(EDGE_NODE).values(row)
+            is_there = EDGE_NODE.c.station_id == insert.excluded.station_id
+            changed = {
+                "station_id": insert.excluded.station_id,
+                "public_key": insert.excluded.public_key,
+                "follows": sa.case((is_there, EDGE_NODE.c.follows), else_=insert.excluded.follows),
+            }
             connection.execute(
                 insert.on_conflict_do_update(index_elements=[EDGE_NODE.c.edge_id], set_=changed)
             )
@@ -166,9 +177,33 @@ class PostgresViewLog:
         return None if row is None else edge_of(row)
 
     def edges(self, station_id: str) -> tuple[EdgeStanding, ...]:
-        """Return what is known of the station's edges."""
+        """Return what is known of the edges that follow a view."""
         with self._begun() as connection:
             return _edges(connection, station_id)
+
+    def follow(self, edge_id: str, model_id: str) -> str | None:
+        """Note by its model which of its station's views an edge follows; return the view."""
+        with self._begun() as connection:
+            return follow(connection, edge_id, model_id)
+
+    def open_next(self, station_id: str, model_id: str, transform_id: str) -> bool:
+        """Give a station a second view, of the coming model."""
+        with self._begun() as connection:
+            stop_writers(connection)
+            key_id = self._safe.ring.root.key_id
+            return open_next(connection, station_id, model_id, transform_id, key_id=key_id)
+
+    def adopt_next(self, station_id: str) -> bool:
+        """Make the second view the station's only one."""
+        with self._begun() as connection:
+            stop_writers(connection)
+            return adopt_next(connection, station_id, safe=self._safe, dimension=self._dimension)
+
+    def close_next(self, station_id: str) -> bool:
+        """Take the second view away."""
+        with self._begun() as connection:
+            stop_writers(connection)
+            return close_next(connection, station_id, safe=self._safe, dimension=self._dimension)
 
     def head(self, station_id: str) -> Head | None:
         """Return where a view stands; a cloud that lost history starts its new epoch here."""
@@ -286,7 +321,7 @@ class PostgresViewLog:
                 sa.update(EDGE_NODE)
                 .where(EDGE_NODE.c.edge_id == edge_id)
                 .values(lease_until=latest)
-                .returning(EDGE_NODE.c.station_id)
+                .returning(EDGE_NODE.c.follows)
             ).scalar_one_or_none()
             head = _head(connection, station) if station is not None else None
         if head is None:
@@ -296,6 +331,7 @@ class PostgresViewLog:
     def quarantine(self, station_id: str, digest: bytes, detail: str, now: datetime) -> None:
         """Keep an item from all edges of a station: it is sent as a drop from now on."""
         with self._begun() as connection:
+            hold_keys(connection)
             # The view before its items, as `publish` does, or the two wait for each other.
             mine = sa.select(VIEW.c.station_id).where(VIEW.c.station_id == station_id)
             connection.execute(mine.with_for_update())
@@ -320,7 +356,9 @@ class PostgresViewLog:
         with self._begun() as connection:
             row = connection.execute(
                 sa.select(VIEW).where(VIEW.c.station_id == station_id).with_for_update()
-            ).one()
+            ).one_or_none()
+            if row is None:  # a second view that has gone
+                return 0
             head = head_of(row)
             safe = compactable(head, _edges(connection, station_id), now, keep=keep)
             connection.execute(
@@ -362,7 +400,7 @@ def _head(connection: sa.Connection, station_id: str) -> Head | None:
 
 
 def _edges(connection: sa.Connection, station_id: str) -> tuple[EdgeStanding, ...]:
-    rows = connection.execute(sa.select(EDGE_NODE).where(EDGE_NODE.c.station_id == station_id))
+    rows = connection.execute(sa.select(EDGE_NODE).where(EDGE_NODE.c.follows == station_id))
     return tuple(
         EdgeStanding(row.edge_id, row.epoch, row.acked_rev, row.lease_until) for row in rows
     )

@@ -53,7 +53,7 @@ class PostgresFleetLog:
         columns = (EDGE_NODE, VIEW.c.head_rev, VIEW.c.lease_s, VIEW.c.epoch.label("view_epoch"))
         query = (
             sa.select(*columns, EDGE_HEALTH.c.received_at, EDGE_HEALTH.c.health)
-            .join(VIEW, VIEW.c.station_id == EDGE_NODE.c.station_id)
+            .join(VIEW, VIEW.c.station_id == EDGE_NODE.c.follows)
             .outerjoin(EDGE_HEALTH, EDGE_HEALTH.c.edge_id == EDGE_NODE.c.edge_id)
             .order_by(EDGE_NODE.c.station_id, EDGE_NODE.c.edge_id)
         )

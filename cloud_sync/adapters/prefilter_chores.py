@@ -48,7 +48,7 @@ async def run(engine: sa.Engine, membership: Membership, clock: Callable[[], dat
             return False
         done = reconciler.tend(due, clock())
         if done.puts or done.drops:
-            say(_LOG, "reconciled", station=due.station_id, puts=done.puts, drops=done.drops)
+            say(_LOG, "reconciled", station=due.view_id, puts=done.puts, drops=done.drops)
         return True
 
     await asyncio.gather(

@@ -19,10 +19,11 @@ from cloud_sync.adapters.tables import VIEW, VIEW_QUARANTINE
 from cloud_sync.content import check, content_hash, is_drop, key_of, pack, template_hash
 from cloud_sync.gallery import Change, PutTemplate, Template
 from cloud_sync.safe import VIEW_ITEM, Safe
-from cloud_sync.view import Head, coalesce, space_of
+from cloud_sync.view import Head, SpaceRefused, coalesce, space_of
+from cloud_sync.view_id import is_next, next_view, station_of
 
 VIEW_CHANNEL = "gateline_view"
-"""NOTIFY channel; the payload is a station id."""
+"""NOTIFY channel; the payload is a view's id."""
 DIMENSION = 512
 """Values in a vector of every shipped pack (DESIGN, section 4)."""
 
@@ -66,13 +67,30 @@ WHERE station_id = ANY (CAST(:stations AS text[])) AND item_key = ANY (CAST(:key
 """)
 
 
-def stations(connection: sa.Connection) -> tuple[str, ...]:
-    """Return the ids of all stations that have a view, sorted."""
+def views(connection: sa.Connection) -> tuple[str, ...]:
+    """Return the ids of all views, sorted; while the model is changed a station has two."""
     found = connection.execute(sa.select(VIEW.c.station_id).order_by(VIEW.c.station_id))
     return tuple(found.scalars())
 
 
-def publish(
+def stations(connection: sa.Connection) -> tuple[str, ...]:
+    """Return the ids of all stations that have a view, sorted."""
+    return tuple(view for view in views(connection) if not is_next(view))
+
+
+def views_of(connection: sa.Connection, station_ids: Iterable[str]) -> tuple[str, ...]:
+    """Return the views that some stations have, sorted; a station without any is passed over.
+
+    Args:
+        connection: With a transaction begun that holds the keys, so that none is opened meanwhile.
+        station_ids: Which.
+    """
+    wanted = {view for station in station_ids for view in (station, next_view(station))}
+    query = sa.select(VIEW.c.station_id).where(VIEW.c.station_id.in_(sorted(wanted)))
+    return tuple(connection.execute(query.order_by(VIEW.c.station_id)).scalars())
+
+
+def publish_at(
     connection: sa.Connection,
     station_ids: Iterable[str],
     changes: Sequence[Change],
@@ -80,10 +98,7 @@ def publish(
     safe: Safe,
     dimension: int = DIMENSION,
 ) -> None:
-    """Add changes to the views of some stations, inside the caller's transaction.
-
-    The views' rows stay locked until the caller commits: keep that short. Templates are turned to
-    the transform of each view, and sealed.
+    """Add changes to every view of some stations, each template to the view of its model.
 
     Args:
         connection: With a transaction begun; nothing is committed here.
@@ -93,13 +108,64 @@ def publish(
         dimension: Values in a vector.
 
     Raises:
-        TemplateRefused: A template is not a unit vector of this dimension.
-        SpaceRefused: A template is not of the view's space.
-        SettingRefused: A setting is longer than agreed.
+        TemplateRefused: See `publish`.
+        SpaceRefused: A template is of none of the station's spaces.
+        SettingRefused: See `publish`.
         LookupError: A station has no view.
         sqlalchemy.exc.SQLAlchemyError: The database did not take it.
     """
-    wanted = sorted(set(station_ids))
+    wanted = set(station_ids)
+    if not wanted or not changes:
+        return
+    hold_keys(connection)
+    known = views_of(connection, wanted)
+    heads = _locked(connection, sorted(wanted.union(known)))  # all at once, for the order of locks
+    twofold = {station_of(view) for view in known if is_next(view)}
+    models = {head.model_id for head in heads if station_of(head.station_id) in twofold}
+    for change in changes if twofold else ():
+        if isinstance(change, PutTemplate) and change.template.model_id not in models:
+            raise SpaceRefused(f"{change.template.model_id} is none of {sorted(models)}")
+    groups: dict[str, list[str]] = {}
+    for head in heads:
+        own = head.model_id if station_of(head.station_id) in twofold else ""
+        groups.setdefault(own, []).append(head.station_id)
+    for model_id, where in groups.items():
+        fitting = [change for change in changes if not model_id or _fits(change, model_id)]
+        publish(connection, where, fitting, safe=safe, dimension=dimension)
+
+
+def _fits(change: Change, model_id: str) -> bool:
+    return not isinstance(change, PutTemplate) or change.template.model_id == model_id
+
+
+def publish(
+    connection: sa.Connection,
+    view_ids: Iterable[str],
+    changes: Sequence[Change],
+    *,
+    safe: Safe,
+    dimension: int = DIMENSION,
+) -> None:
+    """Add changes to these very views, inside the caller's transaction.
+
+    The views' rows stay locked until the caller commits: keep that short. Templates are turned to
+    the transform of each view, and sealed.
+
+    Args:
+        connection: With a transaction begun; nothing is committed here.
+        view_ids: Where; each must be there.
+        changes: What; of several about one rider or key the last counts.
+        safe: Seals the templates.
+        dimension: Values in a vector.
+
+    Raises:
+        TemplateRefused: A template is not a unit vector of this dimension.
+        SpaceRefused: A template is not of the view's space.
+        SettingRefused: A setting is longer than agreed.
+        LookupError: There is no such view.
+        sqlalchemy.exc.SQLAlchemyError: The database did not take it.
+    """
+    wanted = sorted(set(view_ids))
     lines = coalesce(changes)
     if not wanted or not lines:
         return

@@ -21,10 +21,12 @@ from cloud_sync.adapters import claims, master
 from cloud_sync.adapters.glance import glance
 from cloud_sync.adapters.known import Known, find, newest_model
 from cloud_sync.adapters.membership import Membership, hold_stations, lock_views
+from cloud_sync.adapters.publish import views, views_of
 from cloud_sync.adapters.tables import RECONCILE, VIEW, VIEW_ITEM
 from cloud_sync.budget import FIRST, OUTSIDE, SECOND
 from cloud_sync.gallery import DropDenial, DropTemplate, PutTemplate
 from cloud_sync.prefilter import differences
+from cloud_sync.view_id import station_of
 from fare.log import say
 
 T = TypeVar("T")
@@ -57,7 +59,7 @@ class ReconcileConfig:
 class Due:
     """One station whose turn it is."""
 
-    station_id: str
+    view_id: str
     since: datetime | None
     """When it was glanced or looked at last, aware UTC; None when a look at everybody is due."""
 
@@ -66,7 +68,7 @@ class Due:
 class Reconciled:
     """What one look or glance at one station did."""
 
-    station_id: str
+    view_id: str
     puts: int
     drops: int
     left: int
@@ -131,45 +133,49 @@ class Reconciler:
             now: Aware UTC.
         """
         if due.since is None:
-            return self.look(due.station_id, now)
-        return self.glance(due.station_id, now, since=due.since)
+            return self.look(due.view_id, now)
+        return self.glance(due.view_id, now, since=due.since)
 
-    def look(self, station_id: str, now: datetime) -> Reconciled:
+    def look(self, view_id: str, now: datetime) -> Reconciled:
         """Bring one view in line with the claims of everybody, as far as the batches go.
 
         Args:
-            station_id: The station; it must have a view.
+            view_id: Which; it must be there.
             now: Aware UTC.
         """
         with self.engine.begin() as connection:
             connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-            known = find(connection, self.membership, station_id, now)
-        done = self._change(station_id, known, now)
+            if view_id not in views(connection):  # a second view that has gone
+                return Reconciled(view_id, 0, 0, 0)
+            known = find(connection, self.membership, view_id, now)
+        done = self._change(view_id, known, now)
         with self.engine.begin() as connection:
             _note(connection, done, known, now, self.config)
         return done
 
-    def glance(self, station_id: str, now: datetime, *, since: datetime) -> Reconciled:
+    def glance(self, view_id: str, now: datetime, *, since: datetime) -> Reconciled:
         """Bring one view in line with the claims of those who are likely to come.
 
         While the city fits, everybody has a claim everywhere, and this is a look.
 
         Args:
-            station_id: The station; it must have a view and have been looked at.
+            view_id: Which; it must have been looked at.
             now: Aware UTC.
             since: When it was glanced or looked at last, aware UTC.
         """
         with self.engine.begin() as connection:
             connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-            known = glance(connection, self.membership, station_id, now, since)
+            if view_id not in views(connection):
+                return Reconciled(view_id, 0, 0, 0)
+            known = glance(connection, self.membership, view_id, now, since)
         if known is None:
-            return self.look(station_id, now)
-        done = self._change(station_id, known, now)
+            return self.look(view_id, now)
+        done = self._change(view_id, known, now)
         with self.engine.begin() as connection:
             _note_glance(connection, done, known, now, self.config)
         return done
 
-    def _change(self, station_id: str, known: Known, now: datetime) -> Reconciled:
+    def _change(self, view_id: str, known: Known, now: datetime) -> Reconciled:
         """Make the changes that a ranking asks for, drops first."""
         wanted = known.ranking.desired
         found = differences(wanted, {ref: each.tier for ref, each in known.held.items()})
@@ -183,44 +189,46 @@ class Reconciler:
         dropped = done = 0
         for batch in islice(_batches(drops, self.config.batch), room):
             room -= 1
-            dropped += self._drop(station_id, batch, known, now)
+            dropped += self._drop(view_id, batch, known, now)
         for part in islice(_batches(puts, self.config.batch), room):
-            done += self._put(station_id, dict(part), known, now)
+            done += self._put(view_id, dict(part), known, now)
         left = max(0, len(puts) + len(drops) - self.config.batches_max * self.config.batch)
-        return Reconciled(station_id, done, dropped, left)
+        return Reconciled(view_id, done, dropped, left)
 
-    def _drop(self, station_id: str, riders: Sequence[UUID], known: Known, now: datetime) -> int:
+    def _drop(self, view_id: str, riders: Sequence[UUID], known: Known, now: datetime) -> int:
         with self.engine.begin() as connection:
-            hold_stations(connection, [station_id])
-            grown = self._grown(connection, station_id, riders, known, now)
+            hold_stations(connection, [view_id])
+            grown = self._grown(connection, view_id, riders, known, now)
             going = [DropTemplate(ref) for ref in riders if ref not in grown]
-            lock_views(connection, [station_id])
-            self.membership.publish(connection, [station_id], going)
+            if not lock_views(connection, [view_id]):
+                return 0
+            self.membership.publish(connection, [view_id], going)
         return len(going)
 
-    def _put(self, station_id: str, tiers: Mapping[UUID, int], known: Known, now: datetime) -> int:
+    def _put(self, view_id: str, tiers: Mapping[UUID, int], known: Known, now: datetime) -> int:
         with self.engine.begin() as connection:
-            hold_stations(connection, [station_id])
+            hold_stations(connection, [view_id])
             lower = [
                 ref
                 for ref, tier in tiers.items()
                 if tier == SECOND and ref in known.held and known.held[ref].tier == FIRST
             ]
-            grown = self._grown(connection, station_id, lower, known, now)
+            grown = self._grown(connection, view_id, lower, known, now)
             staying = {ref: tier for ref, tier in tiers.items() if ref not in grown}
-            return _put_in(connection, self.membership, station_id, staying)
+            return _put_in(connection, self.membership, view_id, staying)
 
     def _grown(
         self,
         connection: sa.Connection,
-        station_id: str,
+        view_id: str,
         riders: Sequence[UUID],
         known: Known,
         now: datetime,
     ) -> frozenset[UUID]:
         """Return those of whom a source has said more since the ranking was made."""
         sourcing = self.membership.sourcing
-        fresh = claims.claims_of(connection, sourcing, riders, [station_id], now)
+        where = [station_of(view_id)]
+        fresh = claims.claims_of(connection, sourcing, riders, where, now)
         return frozenset(
             ref
             for (_, ref), own in fresh.items()
@@ -230,7 +238,7 @@ class Reconciler:
 
 
 def fill(connection: sa.Connection, membership: Membership, station_id: str, now: datetime) -> None:
-    """Put the best riders into a new station's view, as many as its first tier holds as a rule.
+    """Put the best riders into a new station's views, as many as its first tier holds as a rule.
 
     Args:
         connection: With a transaction begun that holds no lock on riders or views.
@@ -239,23 +247,31 @@ def fill(connection: sa.Connection, membership: Membership, station_id: str, now
         now: Aware UTC.
     """
     hold_stations(connection, [station_id])
-    known = find(connection, membership, station_id, now)
-    wanted = dict(islice(known.ranking.desired.items(), known.ranking.budget.first))
-    _put_in(connection, membership, station_id, wanted)
+    places: dict[str, dict[UUID, int]] = {}
+    for view_id in views_of(connection, [station_id]):
+        known = find(connection, membership, view_id, now)
+        best = islice(known.ranking.desired.items(), known.ranking.budget.first)
+        places[view_id] = dict(best)
+    # Whoever may be put is locked before the first view is.
+    master.shared(connection, {ref for tiers in places.values() for ref in tiers})
+    for view_id, tiers in places.items():
+        _put_in(connection, membership, view_id, tiers)
 
 
 def _put_in(
-    connection: sa.Connection, membership: Membership, station_id: str, tiers: Mapping[UUID, int]
+    connection: sa.Connection, membership: Membership, view_id: str, tiers: Mapping[UUID, int]
 ) -> int:
     """Put those who are still active; the lock on them is shared until the commit."""
     active = master.shared(connection, tiers)
-    models = lock_views(connection, [station_id])
-    model_id = models[station_id] or newest_model(connection)
+    models = lock_views(connection, [view_id])
+    if view_id not in models:
+        return 0
+    model_id = models[view_id] or newest_model(connection)
     puts = [
         PutTemplate(replace(template, tier=tiers[template.rider_ref]))
         for template in master.templates(connection, active, model_id, safe=membership.safe)
     ]
-    membership.publish(connection, [station_id], puts)
+    membership.publish(connection, [view_id], puts)
     return len(puts)
 
 
@@ -267,11 +283,12 @@ def _note(
     config: ReconcileConfig,
 ) -> None:
     """Write down how large the view is and what a look did; what was left is looked at soon."""
-    lock_views(connection, [done.station_id])
+    if not lock_views(connection, [done.view_id]):
+        return
     table = VIEW_ITEM.c
     counted = (
         sa.select(table.tier, sa.func.count().label("count"))
-        .where(table.station_id == done.station_id, table.item_key >= b"r", table.item_key < b"s")
+        .where(table.station_id == done.view_id, table.item_key >= b"r", table.item_key < b"s")
         .group_by(table.tier)
     )
     sizes = {row.tier: row.count for row in connection.execute(counted)}
@@ -286,7 +303,7 @@ def _note(
         "first_bound": known.ranking.first + known.foreign,
     }
     sums = {"puts": done.puts, "drops": done.drops}
-    insert = pg.insert(RECONCILE).values(station_id=done.station_id, **values, **sums)
+    insert = pg.insert(RECONCILE).values(station_id=done.view_id, **values, **sums)
     summed = {name: RECONCILE.c[name] + insert.excluded[name] for name in sums}
     connection.execute(
         insert.on_conflict_do_update(index_elements=["station_id"], set_=values | summed)
@@ -311,7 +328,7 @@ def _note_glance(
     """Write down what a glance did; the next look counts the second tier anew."""
     table = VIEW_ITEM.c
     firsts = sa.select(sa.func.count()).where(
-        table.station_id == done.station_id,
+        table.station_id == done.view_id,
         table.tier == FIRST,
         table.item_key >= b"r",
         table.item_key < b"s",
@@ -320,7 +337,7 @@ def _note_glance(
     grown -= sum(each.tier == SECOND for each in known.held.values())
     connection.execute(
         sa.update(RECONCILE)
-        .where(RECONCILE.c.station_id == done.station_id)
+        .where(RECONCILE.c.station_id == done.view_id)
         .values(
             glanced_at=now,
             due_at=now + config.every,
@@ -345,13 +362,13 @@ def sweep(engine: sa.Engine, membership: Membership, now: datetime) -> int:
         swept = claims.sweep(connection, now)
         where = _ended(now).with_only_columns(VIEW_ITEM.c.station_id).distinct()
         concerned = connection.execute(where).scalars().all()
-    for station_id in sorted(concerned):
+    for view_id in sorted(concerned):
         with engine.begin() as connection:
-            lock_views(connection, [station_id])  # a new denial of the same rider stays
-            here = _ended(now).where(VIEW_ITEM.c.station_id == station_id).limit(1_000)
+            lock_views(connection, [view_id])  # a new denial of the same rider stays
+            here = _ended(now).where(VIEW_ITEM.c.station_id == view_id).limit(1_000)
             rows = connection.execute(here).all()
             drops = [DropDenial(UUID(bytes=bytes(row.item_key[1:]))) for row in rows]
-            membership.publish(connection, [station_id], drops)
+            membership.publish(connection, [view_id], drops)
         swept += len(drops)
     if swept:
         say(_LOG, "swept", level=logging.DEBUG, records=swept)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from cloud_sync.adapters import erasures as ledger
 from cloud_sync.adapters.membership import Membership
-from cloud_sync.adapters.publish import VIEW_CHANNEL, announce, stations
+from cloud_sync.adapters.publish import VIEW_CHANNEL, announce, views
 from cloud_sync.adapters.tables import VIEW
 from cloud_sync.erasure import Erasure, ErasureCopy
 from cloud_sync.master import Erase, MasterChange, Withdraw
@@ -93,8 +93,8 @@ def renew_all(connection: sa.Connection) -> None:
     """
     connection.execute(sa.update(VIEW).values(epoch=sa.func.gen_random_uuid()))
     ledger.follow_epochs(connection)
-    for station in stations(connection):
-        announce(connection, VIEW_CHANNEL, station)
+    for view_id in views(connection):
+        announce(connection, VIEW_CHANNEL, view_id)
 
 
 def leaving(safe: Safe) -> Settle:

@@ -65,18 +65,22 @@ class Shelf:
         """Let the next one send."""
         self._places.release()
 
-    async def parcel(self, views: ViewLog, hello: Hello) -> Parcel:
-        """Return the snapshot that an edge has begun, or that stands, or a new one."""
-        head = await asyncio.to_thread(views.head, hello.station_id)
+    async def parcel(self, views: ViewLog, view_id: str, hello: Hello) -> Parcel:
+        """Return the snapshot of a view that an edge has begun, or that stands, or a new one.
+
+        Raises:
+            HistoryGone: There is no such view.
+        """
+        head = await asyncio.to_thread(views.head, view_id)
         protocol = agreed(hello) or PROTOCOL
-        place = (hello.station_id, protocol)
+        place = (view_id, protocol)
         kept = self._kept.get(place)
         if kept is not None and head is not None and kept.whole.epoch == head.epoch:
             is_begun = kept.snapshot.root_hash == hello.staged_root
             reaches = kept.whole.rev >= head.compacted_rev
             if kept.whole.rev == head.head_rev or (is_begun and reaches):
                 return kept
-        whole = await asyncio.to_thread(views.whole, hello.station_id)
+        whole = await asyncio.to_thread(views.whole, view_id)
         made = parcel(whole, protocol=protocol)
         self._kept[place] = made
         self._kept.move_to_end(place)

@@ -43,6 +43,16 @@ VIEW = sa.Table(
     sa.Column("key_id", sa.Text, nullable=False),
 )
 
+MODEL = sa.Table(
+    "model",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model_id", sa.Text, nullable=False),  # in force; empty until it was ever changed
+    sa.Column("next_id", sa.Text, nullable=False),
+    sa.Column("phase", sa.Text, nullable=False),
+    sa.Column("begun_at", _TIME),
+)
+
 VIEW_LOG = sa.Table(
     "view_log",
     METADATA,
@@ -103,6 +113,7 @@ EDGE_NODE = sa.Table(
     sa.Column("station_id", sa.Text, nullable=False),
     sa.Column("public_key", sa.LargeBinary, nullable=False),
     sa.Column("role", sa.Text, nullable=False),
+    sa.Column("follows", sa.Text, nullable=False),  # a view of its station
     sa.Column("admitted_at", _TIME, nullable=False),
     sa.Column("epoch", sa.Uuid),
     sa.Column("acked_rev", sa.BigInteger, nullable=False),

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from cloud_sync.adapters import claims, master
 from cloud_sync.adapters.known import find
 from cloud_sync.adapters.membership import Membership, held_by
-from cloud_sync.adapters.publish import stations
+from cloud_sync.adapters.publish import views
 from cloud_sync.adapters.tables import RECONCILE
 from cloud_sync.budget import OUTSIDE
 from cloud_sync.claim_store import ALL, HitRate, ViewSize
@@ -29,10 +29,10 @@ def why(
         connection: To the database; a snapshot gives one moment.
         membership: Sources and budget.
         rider_ref: Who.
-        station_id: Where.
+        station_id: Where; of a station's second view its id.
         now: Aware UTC.
     """
-    if station_id not in stations(connection):
+    if station_id not in views(connection):
         return None
     known = find(connection, membership, station_id, now, also=(rider_ref,))
     held = held_by(connection, [rider_ref])[rider_ref].get(station_id)

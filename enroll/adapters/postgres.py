@@ -394,7 +394,7 @@ class PostgresUnit:
 
     def _publish(self, station_ids: Sequence[str], changes: Sequence[Change]) -> None:
         try:
-            self._membership.publish(self._connection, station_ids, changes)
+            self._membership.publish_at(self._connection, station_ids, changes)
         except LookupError as error:
             raise StoreFailed(f"the stations' views refused it: {error}") from error
 

@@ -163,7 +163,7 @@ class TestDue:
         """Every station is looked at once, then glanced at, and then looked at again."""
         reconciler = city.reconciler
         taken = [reconciler.due(NOON) for _ in range(4)]
-        where = {due.station_id for due in taken if due is not None}
+        where = {due.view_id for due in taken if due is not None}
 
         assert where == {BELL, DRUM, NORTH}
         assert taken[3] is None
@@ -211,7 +211,7 @@ class TestDue:
         for thread in threads:
             thread.join()
 
-        found = [due.station_id for due in got if due is not None]
+        found = [due.view_id for due in got if due is not None]
         assert len(found) == len(set(found)) > 0
 
 

@@ -30,7 +30,11 @@ async def roots_until_clean(*, has_begun: bool) -> list[bytes]:
     views.publish(["bei"], [put("Ana"), put("Ben")])
     views.damage("bei", poison("Cleo"))
     shelf, fresh = Shelf(1), Hello("edge-1", "bei", None, 0, SPACE.model_id, "plain", 0, NOON)
-    begun = (await shelf.parcel(views, fresh)).snapshot.root_hash if has_begun else b""
+    begun = (
+        (await shelf.parcel(views, fresh.station_id, fresh)).snapshot.root_hash
+        if has_begun
+        else b""
+    )
     hello = Hello(
         *("edge-1", "bei", None, 0, SPACE.model_id, "plain", 0, NOON),
         staged_root=begun,
