@@ -6,20 +6,19 @@ is in GATELINE_LEDGER, else in ./var/ledger.
 """
 
 import argparse
-import json
 import logging
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from cloud_sync import order, service, watch
+from cloud_sync import order, service, tending, watch
 from cloud_sync.adapters import device_commands
 from cloud_sync.adapters.authority_folder import FolderAuthority
 from cloud_sync.adapters.bench_arguments import parse as parse_bench
@@ -145,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     tools = service.Tools(_safe, _membership, _copy, _replayed, _trust, SystemClock())
     service.add(commands, tools)
 
-    _add_prefilter(commands)
+    tending.add(commands, tending.Tools(_membership, _now))
     watch.add(commands, watch.Tools(_safe, _membership, _copy, _replayed, _now))
 
     device_commands.add_to(commands, _desk)
@@ -272,44 +271,6 @@ def _simulate(chosen: argparse.Namespace) -> int:
     except SimulationRefused as problem:
         print(f"simulate: {problem}", file=sys.stderr)
         return 2
-    return 0
-
-
-def _add_prefilter(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add what the operator asks of the prefilter."""
-    why = commands.add_parser("why", help="why a rider is in a station's view, or is not")
-    why.add_argument("rider", type=UUID)
-    why.add_argument("station_id", help="or a second view, as `status` names it")
-    why.add_argument("--json", action="store_true", help="as one JSON object")
-    why.add_argument("--city", default="xian", help="a city shipped in fare/data")
-    why.set_defaults(run=_why)
-
-    prefilter = commands.add_parser("prefilter", help="hit rates of sources, sizes of views")
-    prefilter.add_argument("--days", type=int, default=7, help="passages of so many days")
-    prefilter.set_defaults(run=_prefilter)
-
-
-def _why(chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    from cloud_sync.adapters.why import why
-    from cloud_sync.explain import as_json, in_words
-
-    membership = _membership(chosen.city)
-    with engine.connect() as connection:
-        connection.execution_options(isolation_level="REPEATABLE READ")
-        told = why(connection, membership, chosen.rider, chosen.station_id, datetime.now(UTC))
-    if told is None:
-        print(f"no station has the id {chosen.station_id}", file=sys.stderr)
-        return 1
-    print(json.dumps(as_json(told)) if chosen.json else "\n".join(in_words(told)))
-    return 0
-
-
-def _prefilter(chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    from cloud_sync.adapters.why import report
-
-    since = datetime.now(UTC).date() - timedelta(days=chosen.days)
-    with engine.connect() as connection:
-        print("\n".join(report(connection, since)))
     return 0
 
 

@@ -33,6 +33,11 @@ class Budget:
         if not 0 <= self.spare_max <= self.first + self.second:
             raise ValueError(f"out of range: {self}")
 
+    def __str__(self) -> str:
+        """Return the bounds of both tiers for people."""
+        rush = f", up to {self.first_max:,} at a rush" if self.first_max > self.first else ""
+        return f"first tier {self.first:,}{rush}; second tier {self.second:,}"
+
     @property
     def most(self) -> int:
         """Return how many riders a view can hold at all."""

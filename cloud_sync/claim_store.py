@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from cloud_sync.budget import OUTSIDE
+from cloud_sync.budget import OUTSIDE, Budget
 from cloud_sync.claim import Claim
 from fare.tap import Direction, Tap
 
@@ -80,6 +80,10 @@ class ViewSize:
     second: int
     outside: int
     """Riders with a claim for whom there was no room."""
+    budget: Budget
+    """The station's own, or the usual one."""
+    is_own: bool
+    """Whether an operator gave the station its own."""
 
 
 class ClaimStore(Protocol):

@@ -65,6 +65,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", tools: 
     )
     serve.add_argument("--city", default="xian", help="a city shipped in fare/data")
     serve.add_argument(
+        "--no-prefilter", action="store_true", help="leave the keeping of views to `tend`"
+    )
+    serve.add_argument(
         "--allow-plain",
         action="store_true",
         help="send templates unsealed, also to nodes of the version before",
@@ -129,8 +132,10 @@ async def _serve_until_told(tools: Tools, chosen: argparse.Namespace, engine: sa
     chores = [
         asyncio.create_task(listen(wakes, conninfo(engine))),
         asyncio.create_task(compaction.run(views, engine, tools.copy(safe).prune, clock.wall)),
-        asyncio.create_task(prefilter_chores.run(engine, membership, clock.wall)),
     ]
+    if not chosen.no_prefilter:
+        keeping = prefilter_chores.run(engine, membership, clock.wall)
+        chores.append(asyncio.create_task(keeping))
     desk = None
     if chosen.presence:
         desk = opened(engine, membership, chosen.pack, chosen_index(chosen))

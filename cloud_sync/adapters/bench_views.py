@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 from uuid import UUID
 
@@ -40,7 +41,7 @@ _COMMUTERS = 0.06
 """Share of the riders by habit who come at this hour: 3,600 of 60,000."""
 _GOAL_S = 60
 _STEP = timedelta(seconds=30)
-_STEPS = 4
+_STEPS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,25 +146,27 @@ def _measured(reconciler: Reconciler, lives: "_Lives", stations: int, core: "_Co
     dice = random.Random(2)  # noqa: S311  # a bench
     glances = [core.used(lambda: reconciler.glance(station, _RUSH, since=_RUSH)) for _ in range(8)]
     sizes = [_size(reconciler.engine, station)]
-    costs, changes = 0.0, 0
+    costs: list[float] = []
+    changes = 0
     for _ in range(_STEPS):
         lives.move(dice, now, now + _STEP)
         since, now = now, now + _STEP
         cost_s, done = core.used(partial(reconciler.glance, station, now, since=since))
-        costs, changes = costs + cost_s, changes + done.puts + done.drops
+        costs.append(cost_s)
+        changes += done.puts + done.drops
         sizes.append(_size(reconciler.engine, station))
     core.used(lambda: reconciler.look(station, now))
     look_s, _ = core.used(lambda: reconciler.look(station, now))
     turned = _RUSH.replace(hour=_RUSH.hour + 1, minute=0)
     hour_s, hour = core.used(lambda: reconciler.glance(station, turned, since=now))
     sizes.append(_size(reconciler.engine, station))
-    glance_s = sum(seconds for seconds, _ in glances[2:]) / (len(glances) - 2)
+    glance_s = median(seconds for seconds, _ in glances)
     return ViewFigures(
         claimed=len(lives.riders),
         likely=sizes[0].first_bound,
         look_s=look_s,
         glance_s=glance_s,
-        change_s=max(0.0, costs - _STEPS * glance_s) / max(1, changes),
+        change_s=max(0.0, median(costs) - glance_s) * _STEPS / max(1, changes),
         changes=changes / (_STEPS * _STEP / timedelta(minutes=1)),
         hour_s=hour_s,
         hour_changes=hour.puts + hour.drops,

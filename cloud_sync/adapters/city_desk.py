@@ -64,7 +64,7 @@ class PostgresCityDesk:
             FleetLogFailed: Nothing can be read.
         """
         with self._looking() as connection:
-            return sizes(connection)
+            return sizes(connection, self._membership.budget)
 
     def orders(self) -> tuple[StationOrders, ...]:
         """Return what every station is ordered to do, by station.

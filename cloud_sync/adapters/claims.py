@@ -224,12 +224,13 @@ def forget(connection: sa.Connection, rider_refs: Iterable[UUID], *, homes: bool
         connection.execute(sa.delete(table).where(table.c.rider_ref == sa.any_(wanted)))
 
 
-def sweep(connection: sa.Connection, now: datetime) -> int:
+def sweep(connection: sa.Connection, now: datetime, *, ways: bool = True) -> int:
     """Delete what has run out or faded away, so much of each as is quickly done.
 
     Args:
         connection: With a transaction begun.
         now: Aware UTC.
+        ways: Last taps and habits as well, which reads all of them: seldom in a large city.
     """
     faded = HABIT.c.weight * _fading(HABIT.c.at, sa.literal(now)) < FORGOTTEN
     long_ago = sa.or_(
@@ -240,11 +241,10 @@ def sweep(connection: sa.Connection, now: datetime) -> int:
         LAST_TAP.c.at < now - (LAST_EXIT.ttl or HALF_LIFE),
     )
     swept = 0
-    for table, done in (
-        (CLAIM, CLAIM.c.until <= now),
-        (LAST_TAP, long_ago),
-        (HABIT, faded),
-    ):
+    over = [(CLAIM, CLAIM.c.until <= now)]
+    if ways:
+        over += [(LAST_TAP, long_ago), (HABIT, faded)]
+    for table, done in over:
         keys = list(table.primary_key.columns)
         some = sa.select(*keys).where(done).limit(_SWEPT_AT_ONCE)
         gone = sa.delete(table).where(sa.tuple_(*keys).in_(some))

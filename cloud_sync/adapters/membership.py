@@ -17,7 +17,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from cloud_sync.adapters import claims, master
+from cloud_sync.adapters import budgets, claims, master
 from cloud_sync.adapters.at_rest import hold_keys
 from cloud_sync.adapters.publish import DIMENSION, publish, publish_at, views, views_of
 from cloud_sync.adapters.tables import RECONCILE, VIEW, VIEW_ITEM
@@ -83,7 +83,7 @@ class Membership:
     safe: Safe
     """Seals and opens templates."""
     budget: Budget = field(default_factory=Budget)
-    """Of each station's view."""
+    """Of each station's view that has none of its own, see `budgets`."""
     dimension: int = DIMENSION
     """Values in a template's vector."""
     cohort: Cohort | None = None
@@ -260,6 +260,7 @@ class Membership:
         where = {station_of(view) for view in known}
         claimed = claims.claims_of(connection, self.sourcing, [rider_ref], where, now)
         fits = master.fits(connection, at_most=self.budget.spare_max)
+        own_budgets = budgets.own_budgets(connection, self.budget)
         spare = self.sourcing.spare
         sizes = _sizes(connection)
         places: dict[str, int] = {}
@@ -268,18 +269,19 @@ class Membership:
             if view in held:
                 places[view] = held[view].tier
             elif own or (fits and spare(station_of(view), rider_ref, now) is not None):
-                tier = self._room(own, *sizes.get(view, (0, 0)))
+                budget = own_budgets.get(station_of(view), self.budget)
+                tier = self._room(own, budget, *sizes.get(view, (0, 0)))
                 if tier != OUTSIDE:
                     places[view] = tier
         return places
 
-    def _room(self, own: Collection[Claim], first: int, second: int) -> int:
+    def _room(self, own: Collection[Claim], budget: Budget, first: int, second: int) -> int:
         """Return the tier that has room, without ranking the whole view."""
         sources = self.sourcing.sources
         likely = any(priority_of(claim, sources) > LONG_SHOT for claim in own)
-        if first < (self.budget.first_max if likely else self.budget.first):
+        if first < (budget.first_max if likely else budget.first):
             return FIRST
-        return SECOND if second < self.budget.second else OUTSIDE
+        return SECOND if second < budget.second else OUTSIDE
 
 
 def hold_stations(connection: sa.Connection, station_ids: Iterable[str]) -> None:

@@ -27,6 +27,8 @@ _TAIL_S = 0.5
 _LOOK_S = 0.5
 """Between two questions whether a station is due."""
 _SWEEP_S = 60.0
+_FADE_S = 3_600.0
+"""Between two sweeps of all habits and trips: none of them counts once it is over."""
 _AGAIN_S = 5.0
 """After a failure."""
 
@@ -54,7 +56,8 @@ async def run(engine: sa.Engine, membership: Membership, clock: Callable[[], dat
     await asyncio.gather(
         _for_ever("tail", lambda: tail.step(clock()) > 0, _TAIL_S),
         _for_ever("reconcile", look, _LOOK_S),
-        _for_ever("sweep", lambda: sweep(engine, membership, clock()) < 0, _SWEEP_S),
+        _for_ever("sweep", lambda: sweep(engine, membership, clock(), ways=False) < 0, _SWEEP_S),
+        _for_ever("fade", lambda: sweep(engine, membership, clock()) < 0, _FADE_S),
     )
 
 

@@ -350,16 +350,17 @@ def _note_glance(
     )
 
 
-def sweep(engine: sa.Engine, membership: Membership, now: datetime) -> int:
+def sweep(engine: sa.Engine, membership: Membership, now: datetime, *, ways: bool = True) -> int:
     """Delete claims, trips and habits that are over, and denials that ended; return how many.
 
     Args:
         engine: The database.
         membership: Writes to the views.
         now: Aware UTC.
+        ways: Trips and habits as well, which reads all of them.
     """
     with engine.begin() as connection:
-        swept = claims.sweep(connection, now)
+        swept = claims.sweep(connection, now, ways=ways)
         where = _ended(now).with_only_columns(VIEW_ITEM.c.station_id).distinct()
         concerned = connection.execute(where).scalars().all()
     for view_id in sorted(concerned):

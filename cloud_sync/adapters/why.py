@@ -7,13 +7,15 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from cloud_sync.adapters import claims, master
+from cloud_sync.adapters.budgets import own_budgets
 from cloud_sync.adapters.known import find
 from cloud_sync.adapters.membership import Membership, held_by
 from cloud_sync.adapters.publish import views
 from cloud_sync.adapters.tables import RECONCILE
-from cloud_sync.budget import OUTSIDE
+from cloud_sync.budget import OUTSIDE, Budget
 from cloud_sync.claim_store import ALL, HitRate, ViewSize
 from cloud_sync.explain import Explanation, Subject, explain
+from cloud_sync.view_id import station_of
 
 
 def why(
@@ -47,20 +49,36 @@ def why(
     return explain(subject, known.ranking, sources=membership.sourcing.sources)
 
 
-def sizes(connection: sa.Connection) -> tuple[ViewSize, ...]:
-    """Return every view against its budget, by station."""
+def sizes(connection: sa.Connection, usual: Budget) -> tuple[ViewSize, ...]:
+    """Return every view against its budget, by station.
+
+    Args:
+        connection: To the database.
+        usual: The budget of a station without its own.
+    """
+    own = own_budgets(connection, usual)
     query = sa.select(RECONCILE).order_by(RECONCILE.c.station_id)
     return tuple(
-        ViewSize(row.station_id, row.done_at, row.first, row.first_bound, row.second, row.outside)
+        ViewSize(
+            row.station_id,
+            row.done_at,
+            row.first,
+            row.first_bound,
+            row.second,
+            row.outside,
+            budget=own.get(station_of(row.station_id), usual),
+            is_own=station_of(row.station_id) in own,
+        )
         for row in connection.execute(query)
     )
 
 
-def report(connection: sa.Connection, since: date) -> Sequence[str]:
+def report(connection: sa.Connection, usual: Budget, since: date) -> Sequence[str]:
     """Return hit rates and view sizes as lines for a terminal.
 
     Args:
         connection: To the database.
+        usual: The budget of a station without its own.
         since: The first day whose passages count.
     """
     lines = [f"Passages of riders with a face, from {since.isoformat()} on:"]
@@ -70,11 +88,13 @@ def report(connection: sa.Connection, since: date) -> Sequence[str]:
     best_first = sorted(found, key=lambda rate: (rate.direction, rate.source != ALL, -rate.found))
     lines += [_line(rate) for rate in best_first]
     lines.append("Views:")
-    for size in sizes(connection):
+    for size in sizes(connection, usual):
         looked = size.done_at.isoformat(timespec="seconds") if size.done_at else "never"
+        own = f" (its own budget: {size.budget})" if size.is_own else ""
         lines.append(
             f"  {size.station_id}: first tier {size.first} of {size.first_bound},"
-            f" second {size.second}, {size.outside} outside, last look {looked}"
+            f" second {size.second} of {size.budget.second},"
+            f" {size.outside} outside, last look {looked}{own}"
         )
     return lines
 

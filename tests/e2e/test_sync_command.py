@@ -53,6 +53,22 @@ class Operator:
             check=False,
         )
 
+    def is_ended(self, *words: str, after: str) -> tuple[int, str]:
+        """Run one command, end it by SIGTERM once it has logged a word; return status and log."""
+        command = [sys.executable, "-m", "cloud_sync", *words]
+        with subprocess.Popen(
+            command, env=self._environment, cwd=self._folder, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            log = []
+            for line in process.stderr:
+                log.append(line)
+                if after in line:
+                    process.terminate()
+                    break
+            log.append(process.stderr.read())
+            return process.wait(), "".join(log)
+
     def is_cut(self, *words: str, after: str) -> None:
         """Run one command and kill it once it has printed a word."""
         command = [sys.executable, "-m", "cloud_sync", *words]
@@ -126,3 +142,29 @@ class TestCommands:
         assert (strange.returncode, strange.stdout) == (1, "")
         assert "no station has the id atlantis" in strange.stderr
         assert "none yet" in rates.stdout
+
+    def test_tend_ends_when_told(self, operator: Operator) -> None:
+        """The keeping of views runs in a process of its own until a signal, and ends in order."""
+        operator.lets_in("edge-1", "zhonglou")
+
+        status, log = operator.is_ended("tend", after='"service": "prefilter"')
+
+        assert status == 0
+        assert "chore_failed" not in log
+        assert '"event": "stopped"' in log
+
+    def test_a_budget_of_its_own(self, operator: Operator) -> None:
+        """A station is given a budget, shows it, refuses nonsense, and has the usual one again."""
+        operator.lets_in("edge-1", "zhonglou")
+
+        own = operator.types("budget", "zhonglou", "--first", "50", "--second", "900").stdout
+        absurd = operator.types("budget", "zhonglou", "--first", "2000000")
+        nowhere = operator.types("budget", "atlantis", "--first", "50")
+        cleared = operator.types("budget", "zhonglou", "--clear").stdout
+
+        assert "first tier 50, up to 10,000 at a rush; second tier 900 (its own)" in own
+        assert (absurd.returncode, absurd.stdout) == (1, "")
+        assert "1 to 20,000 riders, not 2,000,000" in absurd.stderr
+        assert (nowhere.returncode, nowhere.stdout) == (1, "")
+        usual = "first tier 1,000, up to 10,000 at a rush; second tier 100,000 (as everywhere)"
+        assert usual in cleared

@@ -11,7 +11,7 @@ from cloud_sync.adapters.why import report, sizes, why
 from cloud_sync.explain import Absence, Explanation, in_words
 from cloud_sync.master import Deactivate, Standing, Withdraw
 from fare.tap import Direction
-from tests.cloud_city import BELL, NOON, City, tiers
+from tests.cloud_city import BELL, NOON, SMALL, City, tiers
 from tests.contract.test_claim_store import tap
 from tests.templates import rider
 from tests.unit.cloud_sync.test_tap_tail import arrive, step
@@ -105,8 +105,8 @@ class TestReport:
         step(city)
 
         with city.engine.begin() as connection:
-            lines = report(connection, NOON.date() - timedelta(days=1))
-            (size,) = sizes(connection)
+            lines = report(connection, SMALL, NOON.date() - timedelta(days=1))
+            (size,) = sizes(connection, SMALL)
 
         assert "  entry all sources 100.0 % in the view (1 of 1; first tier 1, second 0)" in lines
         assert "  entry home        100.0 % in the view (1 of 1; first tier 1, second 0)" in lines
@@ -115,7 +115,7 @@ class TestReport:
     def test_nothing_yet(self, city: City) -> None:
         """Before the first passage the report says so."""
         with city.engine.begin() as connection:
-            assert "  none yet" in report(connection, NOON.date())
+            assert "  none yet" in report(connection, SMALL, NOON.date())
 
 
 class TestChores:
