@@ -72,7 +72,9 @@ class ViewSize:
 
     station_id: str
     done_at: datetime | None
-    """Aware UTC; None before the first look."""
+    """When everybody was looked at last, aware UTC; None before the first look."""
+    glanced_at: datetime | None
+    """When the likely riders were, by a glance or a look, aware UTC."""
     first: int
     """Riders in the first tier."""
     first_bound: int

@@ -4,17 +4,19 @@ Comes in: the ranking of `prefilter` and what the master gallery says of the rid
 that a command prints and a page shows; no vector is among them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from cloud_sync.budget import FIRST, OUTSIDE
-from cloud_sync.claim import LONG_SHOT, SHIPPED, Source, by_name
+from cloud_sync.budget import FIRST, OUTSIDE, Budget
+from cloud_sync.claim import HABIT, LONG_SHOT, SHIPPED, Source, by_name
+from cloud_sync.gallery import Denial
 from cloud_sync.master import Standing
 from cloud_sync.prefilter import Place, Ranking, priority_of
+from cloud_sync.sourcing import Lapse
 
 _SHIPPED = by_name(SHIPPED)
 
@@ -33,7 +35,7 @@ class Absence(StrEnum):
 ABSENCES: Mapping[Absence, str] = {
     Absence.UNKNOWN_RIDER: "no rider has this reference",
     Absence.GONE: "the rider has withdrawn, and that is final",
-    Absence.INACTIVE: "the face is paused, held back, or not enrolled",
+    Absence.INACTIVE: "the face is paused by the rider, held back by staff, or not enrolled yet",
     Absence.OTHER_SPACE: "there is no template of the model that the station uses",
     Absence.NO_CLAIM: "no source expects the rider here",
     Absence.OUTRANKED: "the view is full of riders with better claims",
@@ -68,6 +70,12 @@ class Subject:
     """The tier in the view as it is; 0 outside."""
     comparable: bool = True
     """Whether the rider has a template of the view's space."""
+    since: datetime | None = None
+    """Since when the standing holds, aware UTC; None of an unknown rider."""
+    denial: Denial | None = None
+    """What the station's deny list says: face and code are refused, whatever the view holds."""
+    lapses: tuple[Lapse, ...] = ()
+    """Claims that hold no longer or not yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +91,24 @@ class Explanation:
     """Riders with a claim on this station."""
     first: int
     """Ranks in the first tier now."""
-    second: int
-    """Ranks in the second tier at most."""
+    likely: int
+    """Riders who are likely to come: the first tier stretches for them, and for nobody else."""
+    budget: Budget
+    """The station's."""
     reasons: tuple[Reason, ...]
     """The best first."""
-    evicted_by: str
-    """What would move the rider out of the tier; empty outside the view."""
+    room: int
+    """How many more riders with better claims it takes to move the rider out of the tier; 0 outside
+    the view."""
+    ends: datetime | None
+    """When the last claim ends, aware UTC; None outside the view, or where no end is set."""
     absence: Absence | None
     """Why the rider does not belong into the view; None when it does."""
+
+    @property
+    def last(self) -> int:
+        """Return the last rank that the view holds."""
+        return self.first + self.budget.second
 
 
 def explain(
@@ -106,15 +124,21 @@ def explain(
     place = ranking.of(subject.rider_ref)
     absence = _absence(place, subject)
     tier = place.tier if place is not None and absence is None else OUTSIDE
+    first = ranking.first
+    room = 0
+    if place is not None and tier != OUTSIDE:
+        room = (first if tier == FIRST else first + ranking.budget.second) - place.rank + 1
     return Explanation(
         subject=subject,
         tier=tier,
         rank=place.rank if place else 0,
         ranked=len(ranking.places),
-        first=ranking.first,
-        second=ranking.budget.second,
+        first=first,
+        likely=sum(each.likely for each in ranking.places),
+        budget=ranking.budget,
         reasons=_reasons(place, sources),
-        evicted_by=_eviction(place, ranking) if place is not None and tier != OUTSIDE else "",
+        room=room,
+        ends=_end(place) if place is not None and tier != OUTSIDE else None,
         absence=absence,
     )
 
@@ -148,38 +172,80 @@ def _reasons(place: Place | None, sources: Mapping[str, Source]) -> tuple[Reason
     )
 
 
-def _eviction(place: Place, ranking: Ranking) -> str:
-    """Say what would move a rider out of the tier."""
-    last = ranking.first if place.tier == FIRST else ranking.first + ranking.budget.second
-    ends = [claim.until for claim in place.claims if claim.until is not None]
-    parts = [f"{last - place.rank + 1} more riders with better claims"]
-    if len(ends) == len(place.claims):
-        parts.append(f"the end of the last claim at {max(ends).isoformat(timespec='seconds')}")
-    parts.append("a pause or withdrawal, at once")
-    return "; ".join(parts)
+def _end(place: Place) -> datetime | None:
+    """Return when a rider has no claim left; a habit is weighed anew, so that its end is none."""
+    ends = [claim.until for claim in place.claims if claim.source != HABIT.name]
+    if len(ends) < len(place.claims) or None in ends:
+        return None
+    return max(each for each in ends if each is not None)
 
 
-def in_words(explained: Explanation) -> Sequence[str]:
-    """Return an explanation as lines for a terminal."""
+def rule(explained: Explanation) -> str:
+    """Return which rule decides about a rider who has a rank, in words.
+
+    Args:
+        explained: With a rank.
+    """
+    first, budget = explained.first, explained.budget
+    if explained.rank <= first:
+        is_likely = explained.rank <= explained.likely
+        why = "is likely to come" if is_likely else "takes a place that no likely rider needs"
+        cut = f"the first tier ends at rank {first:,}"
+    elif explained.rank <= explained.last:
+        why = "stands behind the first tier"
+        cut = f"it ends at rank {first:,}, and the second tier at rank {explained.last:,}"
+    else:
+        why = "stands behind the last place"
+        cut = f"the view ends at rank {explained.last:,}"
+    stretched = f"stretched for the {explained.likely:,} who are likely to come, to "
+    bounds = f"{stretched if first > budget.first else ''}{budget.first_max:,} at most"
+    return f"{why}: {cut} (first tier {budget.first:,} as a rule, {bounds})"
+
+
+def in_words(explained: Explanation, zone: tzinfo = UTC) -> Sequence[str]:
+    """Return an explanation as lines for a terminal.
+
+    Args:
+        explained: What is told.
+        zone: Of the times.
+    """
+
+    def local(moment: datetime) -> str:
+        return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+
     tiers = {0: "not in the view", 1: "in the first tier", 2: "in the second tier"}
     subject = explained.subject
     lines = [f"{subject.rider_ref} at {subject.station_id}: {tiers[subject.held]}"]
     if explained.tier != subject.held:
         lines.append(f"  belongs {tiers[explained.tier]}; the next reconcile brings it there")
     if explained.absence is not None:
-        lines.append(f"  not, because {ABSENCES[explained.absence]}")
-    if explained.rank:
+        since = f", since {local(subject.since)}" if subject.since else ""
+        lines.append(f"  not, because {ABSENCES[explained.absence]} ({subject.standing}{since})")
+    if subject.denial is not None:
+        until = f" until {local(subject.denial.until)}" if subject.denial.until else ""
         lines.append(
-            f"  rank {explained.rank} of {explained.ranked}; first tier {explained.first},"
-            f" second {explained.second}"
+            f"  refused by face and code: on the deny list ({subject.denial.reason.value}) since"
+            f" {local(subject.denial.since)}{until}"
         )
-    for reason in explained.reasons:
-        until = f" until {reason.until.isoformat(timespec='seconds')}" if reason.until else ""
-        shot = ", a long shot" if reason.long_shot else ""
-        lines.append(f"  {reason.source} {reason.weight:.2f}: {reason.says}{until}{shot}")
-    if explained.evicted_by:
-        lines.append(f"  would leave by: {explained.evicted_by}")
+    if explained.rank:
+        lines.append(f"  rank {explained.rank:,} of {explained.ranked:,}: {rule(explained)}")
+    lines += [_told(reason, local) for reason in explained.reasons]
+    lines += [f"  {each.source}: {each.says} {local(each.at)}" for each in subject.lapses]
+    if explained.room:
+        lines.append(f"  moves down when {explained.room:,} more riders have better claims")
+        if explained.ends is not None:
+            lines.append(f"  leaves when the last claim ends, {local(explained.ends)}")
+        lines.append("  leaves at once by a pause or a withdrawal")
     return lines
+
+
+def _told(reason: Reason, local: Callable[[datetime], str]) -> str:
+    """Return one claim as a line."""
+    until = f", until {local(reason.until)}" if reason.until else ""
+    if reason.source == HABIT.name:
+        until = ", weighed anew every hour"
+    shot = " (a long shot: ranks behind everybody who is likely)" if reason.long_shot else ""
+    return f"  {reason.source} {reason.weight:.2f}: {reason.says}{until}{shot}"
 
 
 def as_json(explained: Explanation) -> dict[str, Any]:
@@ -195,7 +261,9 @@ def as_json(explained: Explanation) -> dict[str, Any]:
         "rank": explained.rank,
         "ranked": explained.ranked,
         "first": explained.first,
-        "second": explained.second,
+        "likely": explained.likely,
+        "second": explained.budget.second,
+        "rule": rule(explained) if explained.rank else "",
         "reasons": [
             {
                 "source": reason.source,
@@ -207,6 +275,13 @@ def as_json(explained: Explanation) -> dict[str, Any]:
             }
             for reason in explained.reasons
         ],
-        "evicted_by": explained.evicted_by,
+        "room": explained.room,
+        "ends": explained.ends.isoformat() if explained.ends else None,
         "absence": explained.absence.value if explained.absence else None,
+        "standing_since": subject.since.isoformat() if subject.since else None,
+        "denied": subject.denial.reason.value if subject.denial else None,
+        "lapses": [
+            {"source": each.source, "says": each.says, "at": each.at.isoformat()}
+            for each in subject.lapses
+        ],
     }

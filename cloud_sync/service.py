@@ -15,6 +15,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
+from cloud_sync.adapters.counts import Counts
 from cloud_sync.adapters.device_trust import DeviceTrust
 from cloud_sync.adapters.erasure_file import ErasureFile
 from cloud_sync.adapters.index_arguments import add_choice
@@ -87,6 +88,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", tools: 
 def _serve(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
     from cloud_sync.adapters.serve_metrics import counted
 
+    counts = Counts()
     profile = PROFILES[chosen.profile]
     if chosen.presence and not profile.presence_allowed:
         reason = profile.presence_why
@@ -101,15 +103,17 @@ def _serve(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
     with ExitStack() as counting:
         if chosen.metrics:
             try:
-                counting.enter_context(counted(chosen.metrics))
+                counting.enter_context(counted(chosen.metrics, lambda: counts.divergences))
             except OSError as problem:
                 where, why = chosen.metrics, str(problem)
                 say(_LOG, "cannot_serve", level=logging.ERROR, listen=where, detail=why)
                 return 1
-        return asyncio.run(_serve_until_told(tools, chosen, engine))
+        return asyncio.run(_serve_until_told(tools, chosen, engine, counts))
 
 
-async def _serve_until_told(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
+async def _serve_until_told(
+    tools: Tools, chosen: argparse.Namespace, engine: sa.Engine, counts: Counts
+) -> int:
     from cloud_sync.adapters import compaction, prefilter_chores
     from cloud_sync.adapters.grpc_server import Ports, ServerConfig, Stores, serve
     from cloud_sync.adapters.index_choice import chosen_index
@@ -146,7 +150,15 @@ async def _serve_until_told(tools: Tools, chosen: argparse.Namespace, engine: sa
 
     try:
         await serve(
-            Stores(views, PostgresTapLog(engine), trust, PostgresFleetLog(engine), sealing, desk),
+            Stores(
+                views,
+                PostgresTapLog(engine),
+                trust,
+                PostgresFleetLog(engine),
+                sealing,
+                desk,
+                counts,
+            ),
             ServerConfig(chosen.listen, device_listen=chosen.device_listen),
             wakes=wakes,
             clock=clock,

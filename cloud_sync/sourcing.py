@@ -51,6 +51,18 @@ class Facts:
     """The rider's last tap, wherever it was."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lapse:
+    """A claim that somebody might look for, and that holds no longer or not yet."""
+
+    source: str
+    """The name of a source."""
+    says: str
+    """In words, before the moment."""
+    at: datetime
+    """Aware UTC."""
+
+
 NOTHING = Facts()
 _kind_of = cache(kind_of)
 
@@ -123,6 +135,33 @@ class Sourcing:
                 if claim is not None and claim.source in sources and claim.holds(now)
             ]
         )
+
+    def lapses(self, station_id: str, facts: Facts, now: datetime) -> tuple[Lapse, ...]:
+        """Return what a rider's facts claimed before, or will claim soon.
+
+        Args:
+            station_id: Where.
+            facts: What is known; given claims may have ended.
+            now: Aware UTC.
+        """
+        found = [
+            Lapse(claim.source, "the claim ended", claim.until)
+            for claim in facts.given
+            if claim.until is not None and claim.until <= now
+        ]
+        last = facts.last
+        if last is not None and last.is_open:
+            when = self.window(last.station_id, station_id)
+            if now < last.at + when.opens:
+                says = f"entered at {last.station_id}, and may be here from"
+                found.append(Lapse(OPEN_TRIP.name, says, last.at + when.opens))
+            elif last.at + when.closes <= now:
+                says = f"entered at {last.station_id}, and was looked for here until"
+                found.append(Lapse(OPEN_TRIP.name, says, last.at + when.closes))
+        elif last is not None and last.station_id != station_id:
+            says = f"left by {last.station_id} and not by this station,"
+            found.append(Lapse(LAST_EXIT.name, says, last.at))
+        return tuple(found)
 
     def spare(self, station_id: str, rider_ref: UUID, now: datetime) -> Claim | None:
         """Return the claim of somebody who is known everywhere while the city fits."""

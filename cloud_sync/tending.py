@@ -77,7 +77,8 @@ def _why(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
     if told is None:
         print(f"no station has the id {chosen.station_id}", file=sys.stderr)
         return 1
-    print(json.dumps(as_json(told)) if chosen.json else "\n".join(in_words(told)))
+    zone = membership.sourcing.zone
+    print(json.dumps(as_json(told)) if chosen.json else "\n".join(in_words(told, zone)))
     return 0
 
 

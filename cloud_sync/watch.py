@@ -72,13 +72,15 @@ def _console(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int
     from cloud_sync.adapters.metrics import MEDIA_TYPE, FleetCollector, exposition
     from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
     from cloud_sync.adapters.postgres_registry import PostgresRegistry
+    from cloud_sync.adapters.view_metrics import ViewCollector
     from cloud_sync.web.app import create_app
     from cloud_sync.web.sources import CityDoors, Exposition, Sources
     from fare.adapters import serving
 
     fleet, city = PostgresFleetLog(engine), shipped(chosen.city)
-    collectors = (FleetCollector(fleet, clock=tools.now),)
     desk = PostgresCityDesk(engine, tools.membership(chosen.city))
+    views = ViewCollector(desk.rates, desk.sizes, clock=tools.now)
+    collectors = (FleetCollector(fleet, clock=tools.now), views)
     sources = Sources(
         fleet=fleet,
         erasures=PostgresErasureLedger(engine, copy=tools.copy(tools.safe()).append),

@@ -129,6 +129,25 @@ def facts_of(
     return found.facts()
 
 
+def past_of(connection: sa.Connection, rider_ref: UUID, station_id: str, now: datetime) -> Facts:
+    """Return a rider's last tap, and claims on a station that ended and were not swept yet.
+
+    Args:
+        connection: To the database.
+        rider_ref: Who.
+        station_id: Where.
+        now: Aware UTC.
+    """
+    mine = {"riders": array_of([rider_ref]), "stations": [station_id], "now": now}
+    over = sa.text(f"SELECT t.* FROM cloud_sync.claim AS t WHERE t.until <= :now AND {_OF}")  # noqa: S608  # a constant
+    ended = tuple(
+        Claim(row.station_id, row.rider_ref, row.source, row.weight, row.since, row.until)
+        for row in connection.execute(over, mine)
+    )
+    last = [_last(row) for row in connection.execute(_LAST_OF, mine)]
+    return Facts(given=ended, last=last[0] if last else None)
+
+
 def _values(
     sourcing: Sourcing, station_ids: Iterable[str], riders: Iterable[UUID] | None, now: datetime
 ) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from gateline.sync.v1 import (
     tap_service_pb2_grpc,
 )
 
+from cloud_sync.adapters.counts import Counts
 from cloud_sync.adapters.device_trust import DeviceTrust
 from cloud_sync.adapters.grpc_channel import DEVICE_SERVER_OPTIONS, SERVER_OPTIONS
 from cloud_sync.adapters.grpc_device import DevicePort, Renewal
@@ -85,6 +86,8 @@ class Stores:
     for tests, and while nodes of the version before are upgraded."""
     presence: PresenceDesk | None = None
     """Searches looks from entrances; None where the operator has not switched it on."""
+    counts: Counts = field(default_factory=Counts)
+    """What the streams have seen, for whoever serves metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,8 @@ def _main_server(
 ) -> grpc.aio.Server:
     server = _server(SERVER_OPTIONS, config.streams_max)
     shelf = Shelf(config.snapshots_max)
-    tools = Tools(stores.views, config.serve, shelf, wakes, clock, stores.sealing)
+    counts = stores.counts
+    tools = Tools(stores.views, config.serve, shelf, wakes, clock, stores.sealing, counts=counts)
     _Gallery(tools, guard).join(server)
     _Taps(stores.taps, guard, clock).join(server)
     Renewal(stores.trust, guard, clock).join(server)

@@ -12,6 +12,7 @@ import grpc
 from gateline.sync.v1 import gallery_service_pb2 as pb
 
 from cloud_sync import serve_view
+from cloud_sync.adapters.counts import Counts
 from cloud_sync.adapters.mending import Digests, Mending
 from cloud_sync.adapters.outgoing import Outgoing, Sealing
 from cloud_sync.adapters.shelf import Parcel, Shelf
@@ -51,14 +52,6 @@ class _Signal(Enum):
     """The view may have changed."""
     LEFT = "left"
     """The edge has hung up."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What the streams of this process have seen since it started."""
-
-    divergences: int = 0
-    """Replicas that differed from their view at the same revision."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,6 +211,12 @@ def standing(connection: sa.Connection, rider_ref: UUID) -> Standing:
     return Standing.UNKNOWN if found is None else Standing(found)
 
 
+def since(connection: sa.Connection, rider_ref: UUID) -> datetime | None:
+    """Return since when a rider's standing holds, aware UTC; None of an unknown rider."""
+    query = sa.select(MASTER_RIDER.c.since).where(MASTER_RIDER.c.rider_ref == rider_ref)
+    return connection.execute(query).scalar_one_or_none()
+
+
 def templates(
     connection: sa.Connection, rider_refs: Iterable[UUID], model_id: str, *, safe: Safe
 ) -> tuple[Template, ...]:

@@ -8,13 +8,17 @@ import sqlalchemy as sa
 
 from cloud_sync.adapters import claims, master
 from cloud_sync.adapters.budgets import own_budgets
+from cloud_sync.adapters.facts import past_of
+from cloud_sync.adapters.item_row import put_of
 from cloud_sync.adapters.known import find
 from cloud_sync.adapters.membership import Membership, held_by
 from cloud_sync.adapters.publish import views
-from cloud_sync.adapters.tables import RECONCILE
+from cloud_sync.adapters.tables import RECONCILE, VIEW_ITEM
 from cloud_sync.budget import OUTSIDE, Budget
 from cloud_sync.claim_store import ALL, HitRate, ViewSize
+from cloud_sync.content import key_of
 from cloud_sync.explain import Explanation, Subject, explain
+from cloud_sync.gallery import Denial, DropDenial, PutDenial
 from cloud_sync.view_id import station_of
 
 
@@ -38,6 +42,8 @@ def why(
         return None
     known = find(connection, membership, station_id, now, also=(rider_ref,))
     held = held_by(connection, [rider_ref])[rider_ref].get(station_id)
+    sourcing, station = membership.sourcing, station_of(station_id)
+    past = past_of(connection, rider_ref, station, now)
     subject = Subject(
         rider_ref,
         station_id,
@@ -45,8 +51,22 @@ def why(
         master.standing(connection, rider_ref),
         held.tier if held else OUTSIDE,
         comparable=rider_ref in known.versions,
+        since=master.since(connection, rider_ref),
+        denial=_denial(connection, membership, station_id, rider_ref),
+        lapses=sourcing.lapses(station, past, now),
     )
     return explain(subject, known.ranking, sources=membership.sourcing.sources)
+
+
+def _denial(
+    connection: sa.Connection, membership: Membership, view_id: str, rider_ref: UUID
+) -> Denial | None:
+    """Return what a view's deny list says of a rider."""
+    key = key_of(DropDenial(rider_ref))
+    query = sa.select(VIEW_ITEM).where(VIEW_ITEM.c.station_id == view_id)
+    row = connection.execute(query.where(VIEW_ITEM.c.item_key == key)).one_or_none()
+    change = None if row is None else put_of(row, membership.safe)
+    return change.denial if isinstance(change, PutDenial) else None
 
 
 def sizes(connection: sa.Connection, usual: Budget) -> tuple[ViewSize, ...]:
@@ -62,6 +82,7 @@ def sizes(connection: sa.Connection, usual: Budget) -> tuple[ViewSize, ...]:
         ViewSize(
             row.station_id,
             row.done_at,
+            row.glanced_at,
             row.first,
             row.first_bound,
             row.second,
@@ -81,7 +102,7 @@ def report(connection: sa.Connection, usual: Budget, since: date) -> Sequence[st
         usual: The budget of a station without its own.
         since: The first day whose passages count.
     """
-    lines = [f"Passages of riders with a face, from {since.isoformat()} on:"]
+    lines = [f"Passages of riders with a face, from {since.isoformat()} on, by what expected them:"]
     found = claims.rates(connection, since)
     if not found:
         lines.append("  none yet")
@@ -90,11 +111,12 @@ def report(connection: sa.Connection, usual: Budget, since: date) -> Sequence[st
     lines.append("Views:")
     for size in sizes(connection, usual):
         looked = size.done_at.isoformat(timespec="seconds") if size.done_at else "never"
+        glanced = size.glanced_at.isoformat(timespec="seconds") if size.glanced_at else "never"
         own = f" (its own budget: {size.budget})" if size.is_own else ""
         lines.append(
             f"  {size.station_id}: first tier {size.first} of {size.first_bound},"
             f" second {size.second} of {size.budget.second},"
-            f" {size.outside} outside, last look {looked}{own}"
+            f" {size.outside} outside, last look {looked}, glance {glanced}{own}"
         )
     return lines
 

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from cloud_sync import order
-from cloud_sync.explain import ABSENCES
+from cloud_sync.explain import ABSENCES, rule
 from cloud_sync.setting import Mode
 from cloud_sync.web.sources import Sources
 
@@ -75,6 +75,7 @@ class _CityDesk:
             station=station,
             stations=self._stations(),
             told=explained,
+            rule=rule(explained) if explained and explained.rank else "",
             absences=ABSENCES,
             problem=problem,
         )

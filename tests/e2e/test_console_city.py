@@ -218,7 +218,8 @@ class TestViewsAndAudit:
         """After a look each view stands against its budget."""
         console.city.look(BELL)
 
-        assert "Zhonglou 1 1,000 0 0 1 min ago" in console.get("/views")
+        view = "Zhonglou 1 1,000 0 100,000 0 as everywhere 1 min ago 1 min ago"
+        assert view in console.get("/views")
 
     def test_shows_the_audit(self, console: Console) -> None:
         """A node that asked for another station's view is listed as what it is."""

@@ -9,6 +9,7 @@ from uuid import UUID
 from cloud_sync.adapters.memory_fleet import MemoryFleetLog
 from cloud_sync.adapters.memory_view import MemoryViewLog
 from cloud_sync.adapters.metrics import FleetCollector, exposition
+from cloud_sync.adapters.view_metrics import ViewCollector
 from cloud_sync.findings import Finding
 from edge_gate.reason import DenyReason
 from edge_gate.screen import MESSAGES
@@ -76,6 +77,10 @@ class TestReasons:
         assert missing == []
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class TestFleet:
     """docs/fleet.md."""
 
@@ -89,7 +94,8 @@ class TestFleet:
         """Whoever draws a dashboard finds each name, and no name that is not served."""
         views = MemoryViewLog(lambda: UUID(int=1))
         fleet = MemoryFleetLog(views)
-        served = exposition((FleetCollector(fleet, clock=lambda: datetime.now(UTC)),)).decode()
+        of_views = ViewCollector(lambda _: (), lambda: (), clock=_now)
+        served = exposition((FleetCollector(fleet, clock=_now), of_views)).decode()
         names = set(re.findall(r"# HELP (\w+)", served))
         page = (ROOT / "docs" / "fleet.md").read_text()
 

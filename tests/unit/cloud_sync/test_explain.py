@@ -37,13 +37,17 @@ class TestExplain:
 
         assert (told.rank, told.ranked, told.tier, told.absence) == (1, 2, 1, None)
         assert [reason.source for reason in told.reasons] == ["presence", "habit"]
-        assert told.evicted_by.startswith("1 more riders with better claims; the end of")
+        assert (told.room, told.ends) == (1, None)
+        words = "\n".join(in_words(told))
+        assert "is likely to come: the first tier ends at rank 1" in words
+        assert "weighed anew every hour" in words
 
     def test_a_home_does_not_end_by_itself(self) -> None:
         """A claim without an end is not said to run out."""
         told = explain(_subject("Ana"), desired([_claim("Ana", HOME.name, 0.1)], ONE, NOON))
 
-        assert "end of the last claim" not in told.evicted_by
+        assert told.ends is None
+        assert "last claim ends" not in "\n".join(in_words(told))
 
     def test_long_shot_is_named(self) -> None:
         """A claim below its source's least weight is told as a long shot."""
@@ -70,7 +74,7 @@ class TestExplain:
 
         assert told.absence is absence
         assert (told.tier == 0) == (absence is not None)
-        assert (told.evicted_by == "") == (absence is not None)
+        assert (told.room == 0) == (absence is not None)
 
     def test_outranked(self) -> None:
         """Whoever stands behind the last place is told so, with the rank."""

@@ -4,6 +4,7 @@ import logging
 
 import httpx
 
+from cloud_sync.adapters.counts import Counts
 from cloud_sync.adapters.serve_metrics import counted
 from fare.log import say
 
@@ -17,7 +18,7 @@ def test_counts_events_by_their_words() -> None:
     """An event of the log is a figure of the same name and level; its fields are not kept."""
     log = logging.getLogger("cloud_sync.somewhere")
     log.setLevel(logging.INFO)
-    with counted("127.0.0.1:0") as port:
+    with counted("127.0.0.1:0", lambda: 0) as port:
         say(log, "edge_joined", edge_id="edge-secret")
         say(log, "edge_joined", edge_id="edge-2")
         say(log, "tap_log_failed", level=logging.ERROR, detail="gone")
@@ -32,7 +33,19 @@ def test_each_process_counts_for_itself() -> None:
     """Two counters of one process share nothing, and none counts when it is over."""
     log = logging.getLogger("cloud_sync.somewhere")
     log.setLevel(logging.INFO)
-    with counted("127.0.0.1:0"):
+    with counted("127.0.0.1:0", lambda: 0):
         say(log, "edge_joined")
-    with counted("127.0.0.1:0") as port:
+    with counted("127.0.0.1:0", lambda: 0) as port:
         assert "edge_joined" not in read(port)
+
+
+def test_divergences_are_told_from_the_start() -> None:
+    """The figure is there before anything differs, and follows the count of the streams."""
+    counts = Counts()
+    with counted("127.0.0.1:0", lambda: counts.divergences) as port:
+        before = read(port)
+        counts.divergences += 2
+        after = read(port)
+
+    assert "gateline_divergences_total 0.0" in before
+    assert "gateline_divergences_total 2.0" in after

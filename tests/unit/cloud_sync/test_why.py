@@ -1,19 +1,27 @@
 """The operator asks why, and how well the prefilter guesses."""
 
 import asyncio
-from datetime import timedelta
+import json
+from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from cloud_sync.adapters import claims, prefilter_chores
+from cloud_sync.adapters.city_desk import PostgresCityDesk
+from cloud_sync.adapters.known import find
+from cloud_sync.adapters.metrics import exposition
+from cloud_sync.adapters.postgres import PostgresViewLog
+from cloud_sync.adapters.view_metrics import ViewCollector
 from cloud_sync.adapters.why import report, sizes, why
-from cloud_sync.explain import Absence, Explanation, in_words
+from cloud_sync.explain import Absence, Explanation, as_json, in_words
+from cloud_sync.gallery import Denial, DenialReason, PutDenial
 from cloud_sync.master import Deactivate, Standing, Withdraw
 from fare.tap import Direction
-from tests.cloud_city import BELL, NOON, SMALL, City, tiers
+from tests.cloud_city import BELL, NOON, NORTH, SMALL, SOURCING, City, tiers
 from tests.contract.test_claim_store import tap
-from tests.templates import rider
+from tests.keys import SAFE
+from tests.templates import SPACE, rider
 from tests.unit.cloud_sync.test_tap_tail import arrive, step
 
 
@@ -93,6 +101,103 @@ class TestWhy:
         assert told.subject.standing is Standing.ACTIVE
 
 
+class TestWords:
+    """What a station's manager reads."""
+
+    def words(self, city: City, name: str, now: datetime = NOON) -> str:
+        """Ask, and return the lines."""
+        with city.engine.begin() as connection:
+            told = why(connection, city.membership, rider(name), BELL, now)
+        assert told is not None
+        json.dumps(as_json(told))
+        return "\n".join(in_words(told, SOURCING.zone))
+
+    def test_both_tiers_and_outside(self, city: City) -> None:
+        """Rank, cut and rule are told of the first, the second and the view's end."""
+        names = [f"rider {number}" for number in range(6)]
+        home(city, *names)
+        city.enroll(*names)
+        city.look()
+        with city.engine.begin() as connection:
+            places = find(connection, city.membership, BELL, NOON).ranking.places
+        name_of = {rider(name): name for name in names}
+        of_rank = {place.rank: name_of[place.rider_ref] for place in places}
+
+        first = self.words(city, of_rank[2])
+        second = self.words(city, of_rank[3])
+        outside = self.words(city, of_rank[6])
+
+        rule = "(first tier 2 as a rule, 4 at most)"
+        assert ": in the first tier" in first
+        assert "rank 2 of 6: takes a place that no likely rider needs: the first tier ends" in first
+        assert f"at rank 2 {rule}" in first
+        assert "moves down when 1 more riders" in first
+        assert ": in the second tier" in second
+        assert "rank 3 of 6: stands behind the first tier: it ends at rank 2" in second
+        assert "and the second tier at rank 5" in second
+        assert ": not in the view" in outside
+        assert "the view is full of riders with better claims" in outside
+        assert "rank 6 of 6: stands behind the last place: the view ends at rank 5" in outside
+
+    def test_evicted_but_still_held(self, city: City) -> None:
+        """Whoever is held and no longer belongs there is told both, and what comes next."""
+        home(city, "Ana")
+        city.enroll("Ana")
+        city.look()
+        with city.engine.begin() as connection:
+            claims.set_homes(connection, rider("Ana"), [], NOON)
+
+        told = self.words(city, "Ana")
+
+        assert ": in the first tier" in told
+        assert "belongs not in the view; the next reconcile brings it there" in told
+        assert "no source expects the rider here" in told
+
+    def test_a_check_in_that_ended(self, city: City) -> None:
+        """A claim that is over is named with its end, in the city's time."""
+        city.enroll("Ana")
+        end = NOON + timedelta(minutes=20)
+        city.claim("Ana", until=end)
+
+        assert "check_in 0.90: checked in by app or code, until 2026-05-04 20:20" in self.words(
+            city, "Ana"
+        )
+        over = self.words(city, "Ana", end)
+        assert "check_in: the claim ended 2026-05-04 20:20:00" in over
+        assert "no source expects the rider here" in over
+
+    def test_a_trip_before_and_after_its_window(self, city: City) -> None:
+        """A traveller is told from when the exit looks for them, and until when it did."""
+        city.enroll("Ana")
+        with city.engine.begin() as connection:
+            claims.note(connection, SOURCING, [tap("Ana", NORTH, Direction.ENTRY)])
+        window = SOURCING.window(NORTH, BELL)
+
+        assert f"entered at {NORTH}, and may be here from" in self.words(city, "Ana")
+        now = NOON + window.expected
+        assert "open_trip 0.02: is on the way, until" in self.words(city, "Ana", now)
+        now = NOON + window.closes
+        assert "and was looked for here until" in self.words(city, "Ana", now)
+
+    def test_paused_withdrawn_and_denied(self, city: City) -> None:
+        """A pause, a withdrawal and the deny list are told with their times."""
+        city.enroll("Pat", "Will", "Dan")
+        until = NOON + timedelta(minutes=2)
+        city.settle(Deactivate(rider("Pat")), Withdraw(rider("Will"), until))
+        denial = PutDenial(Denial(rider("Dan"), DenialReason.LOST, NOON))
+        log = PostgresViewLog(city.engine, SAFE, dimension=SPACE.dimension)
+        log.publish([BELL], [denial])
+
+        paused, gone, denied = (self.words(city, name) for name in ("Pat", "Will", "Dan"))
+
+        assert "paused by the rider, held back by staff, or not enrolled yet (inactive," in paused
+        assert "since 2026-05-04 20:00:00 CST" in paused
+        assert "has withdrawn, and that is final (gone, since" in gone
+        assert "on the deny list (withdrawn) since" in gone
+        assert "until 2026-05-04 20:02:00 CST" in gone
+        assert "refused by face and code: on the deny list (lost) since" in denied
+
+
 class TestReport:
     """How well it works."""
 
@@ -111,6 +216,28 @@ class TestReport:
         assert "  entry all sources 100.0 % in the view (1 of 1; first tier 1, second 0)" in lines
         assert "  entry home        100.0 % in the view (1 of 1; first tier 1, second 0)" in lines
         assert (size.first, size.first_bound, size.outside) == (1, 2, 0)
+
+    def test_metrics(self, city: City) -> None:
+        """Each source's hit rate at entry and at exit, and each view's size, are figures."""
+        home(city, "Ana")
+        city.enroll("Ana", "Ben")
+        city.look()
+        arrive(city, tap("Ana", BELL, Direction.ENTRY))
+        step(city)
+        arrive(city, tap("Ben", BELL, Direction.EXIT))
+        step(city)
+        desk = PostgresCityDesk(city.engine, city.membership)
+        now = NOON + timedelta(seconds=30)
+
+        told = exposition([ViewCollector(desk.rates, desk.sizes, clock=lambda: now)]).decode()
+
+        ratio = "gateline_source_hit_ratio"
+        assert f'{ratio}{{direction="entry",source="home",tier="1"}} 1.0' in told
+        assert f'{ratio}{{direction="exit",source="all",tier="1"}} 0.0' in told
+        assert 'gateline_passages_judged{direction="exit"} 1.0' in told
+        assert f'gateline_view_riders{{station="{BELL}",tier="1"}} 1.0' in told
+        assert f'gateline_view_bound{{station="{BELL}",tier="2"}} 3.0' in told
+        assert f'gateline_view_glance_age_seconds{{station="{BELL}"}} 30.0' in told
 
     def test_nothing_yet(self, city: City) -> None:
         """Before the first passage the report says so."""
