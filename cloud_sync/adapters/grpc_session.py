@@ -273,20 +273,33 @@ class Session:
         )
 
     async def _snapshot_planned(self) -> serve_view.Event:
-        """Wait for a place, with a sign of life to the edge now and then, and take the view."""
+        """Wait for a place and for the view, with a sign of life to the edge now and then."""
         self._let_snapshot_go()
         while not await self._shelf.take_place(self._config.bookmark_s):
-            offered = await self._lease_offered(timedelta(0))
-            await self._say(Bookmark(offered.head.epoch, 0, offered.until, offered.cloud_time))
+            await self._show_life()
         self._has_place = True
-        try:
-            self._parcel = await self._shelf.parcel(self._views, self._view_id, self._hello)
-        except HistoryGone as problem:
-            raise self._ended("the view has gone", is_alarm=False) from problem
+        self._parcel = await self._prepared()
         snapshot = self._parcel.snapshot
         is_begun = snapshot.root_hash == self._hello.staged_root
         head = await asyncio.to_thread(self._views.head, self._view_id)
         return serve_view.Planned(snapshot, head, self._hello.staged_chunks if is_begun else 0)
+
+    async def _prepared(self) -> Parcel:
+        """Wait for the view, however long that takes; the edge hears from the cloud meanwhile."""
+        making = asyncio.create_task(self._shelf.parcel(self._views, self._view_id, self._hello))
+        try:
+            while not (await asyncio.wait({making}, timeout=self._config.bookmark_s))[0]:
+                await self._show_life()
+            return await making
+        except HistoryGone as problem:
+            raise self._ended("the view has gone", is_alarm=False) from problem
+        finally:
+            making.cancel()  # the shelf makes it to its end all the same
+
+    async def _show_life(self) -> None:
+        """Send a bookmark that leases nothing."""
+        offered = await self._lease_offered(timedelta(0))
+        await self._say(Bookmark(offered.head.epoch, 0, offered.until, offered.cloud_time))
 
     def _let_snapshot_go(self) -> None:
         self._parcel = None

@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
+from uuid import UUID
 
 from cloud_sync.content import is_drop, root_hash
 from cloud_sync.gallery import PutTemplate
@@ -45,13 +46,16 @@ class Parcel:
 class Shelf:
     """The snapshots last taken, and how many may be on their way at once.
 
-    An edge whose line broke in the middle of one goes on where it stopped, if it is still here.
+    An edge whose line broke in the middle of one goes on where it stopped, if it is still here. One
+    that is being made is made to its end, whoever hangs up meanwhile, and whoever asks again waits
+    for the same one: a database that is slow is not asked for a whole view again and again.
     """
 
     def __init__(self, snapshots_max: int) -> None:
         self._places = asyncio.Semaphore(snapshots_max)
         self._kept: OrderedDict[tuple[str, int], Parcel] = OrderedDict()
         self._kept_max = snapshots_max
+        self._making: dict[tuple[str, int, UUID | None], asyncio.Task[Parcel]] = {}
 
     async def take_place(self, timeout_s: float) -> bool:
         """Wait for leave to send a snapshot; return whether it came in time."""
@@ -80,13 +84,28 @@ class Shelf:
             reaches = kept.whole.rev >= head.compacted_rev
             if kept.whole.rev == head.head_rev or (is_begun and reaches):
                 return kept
-        whole = await asyncio.to_thread(views.whole, view_id)
-        made = parcel(whole, protocol=protocol)
-        self._kept[place] = made
+        begun = (*place, head.epoch if head is not None else None)
+        making = self._making.get(begun)
+        if making is None:
+            making = asyncio.create_task(self._make(views, view_id, protocol))
+            self._making[begun] = making
+            making.add_done_callback(lambda task: self._made(begun, task))
+        return await asyncio.shield(making)
+
+    async def _make(self, views: ViewLog, view_id: str, protocol: int) -> Parcel:
+        """Read a whole view and hash it, beside the streams that are served meanwhile."""
+        return await asyncio.to_thread(lambda: parcel(views.whole(view_id), protocol=protocol))
+
+    def _made(self, begun: tuple[str, int, UUID | None], task: "asyncio.Task[Parcel]") -> None:
+        """Keep what was made; a failure is told by whoever waits, if anybody still does."""
+        del self._making[begun]
+        if task.cancelled() or task.exception() is not None:
+            return
+        place = begun[:2]
+        self._kept[place] = task.result()
         self._kept.move_to_end(place)
         while len(self._kept) > self._kept_max:
             self._kept.popitem(last=False)
-        return made
 
 
 def parcel(whole: Whole, *, size: int | None = None, protocol: int = PROTOCOL) -> Parcel:

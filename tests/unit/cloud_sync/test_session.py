@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from uuid import UUID
@@ -15,7 +16,7 @@ from cloud_sync.adapters.system_clock import SystemClock
 from cloud_sync.adapters.wakes import Wakes
 from cloud_sync.messages import Chunk, Hello, Nack, Snapshot
 from cloud_sync.serve_view import ServeConfig
-from cloud_sync.view import EdgeNode
+from cloud_sync.view import EdgeNode, Whole
 from cloud_sync.wire import request_to_proto, response_from_proto
 from tests.templates import SPACE, poison, put, rider
 
@@ -83,3 +84,86 @@ class TestPoison:
 
         assert first not in later
         assert len(later) == 1
+
+
+class SlowLog(MemoryViewLog):
+    """A database that is so busy that a whole view takes its time."""
+
+    seconds = 0.6
+    asked = 0
+
+    def whole(self, view_id: str) -> Whole:
+        """Return the view after a while."""
+        self.asked += 1
+        time.sleep(self.seconds)
+        return super().whole(view_id)
+
+
+def slow_station() -> SlowLog:
+    """Return a station with somebody in its view."""
+    numbers = itertools.count(1)
+    views = SlowLog(lambda: UUID(int=next(numbers)), dimension=SPACE.dimension)
+    views.admit(EdgeNode("edge-1", "bei", bytes(32)), NOON)
+    views.publish(["bei"], [put("Ana")])
+    return views
+
+
+async def heard(views: SlowLog, shelf: Shelf, *, bookmark_s: float, patience_s: float) -> list[str]:
+    """Follow as an edge that hangs up after so long a silence; return what it heard till then."""
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def hear(response: pb.FollowResponse) -> None:
+        await heard.put(type(response_from_proto(response, SPACE)).__name__)
+
+    async def requests() -> AsyncIterator[pb.FollowRequest]:
+        await asyncio.Event().wait()
+        yield pb.FollowRequest()
+
+    hello = Hello("edge-1", "bei", None, 0, SPACE.model_id, "plain", 0, NOON)
+    config = ServeConfig(bookmark_s=bookmark_s)
+    tools = Tools(views, config, shelf, Wakes(), SystemClock())
+    running = asyncio.create_task(Session(hello, "edge-1", tools, write=hear).run(requests()))
+    messages: list[str] = []
+    try:
+        while "Snapshot" not in messages:
+            messages.append(await asyncio.wait_for(heard.get(), patience_s))
+    except TimeoutError:
+        messages.append("silence")
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+    return messages
+
+
+class TestSlowShelf:
+    """A snapshot that takes longer to prepare than an edge listens to nothing."""
+
+    def test_the_edge_hears_from_the_cloud_meanwhile(self) -> None:
+        """Bookmarks that lease nothing come while the view is read, and then the snapshot."""
+        views = slow_station()
+
+        told = asyncio.run(heard(views, Shelf(1), bookmark_s=0.1, patience_s=0.4))
+
+        assert told[-1] == "Snapshot"
+        assert set(told[:-1]) == {"Bookmark"}
+        assert len(told) >= 4
+
+    def test_control_without_bookmarks(self) -> None:
+        """Control: where none is sent in time the edge hangs up, as it did."""
+        told = asyncio.run(heard(slow_station(), Shelf(1), bookmark_s=5, patience_s=0.4))
+
+        assert told == ["silence"]
+
+    def test_whoever_asks_again_finds_it_made(self) -> None:
+        """An edge that hung up all the same is not the reason for reading the view once more."""
+        views = slow_station()
+
+        async def impatient() -> list[list[str]]:
+            shelf = Shelf(1)
+            return [await heard(views, shelf, bookmark_s=5, patience_s=0.25) for _ in range(4)]
+
+        tries = asyncio.run(impatient())
+
+        assert tries[0] == ["silence"]
+        assert tries[-1] == ["Snapshot"]
+        assert views.asked == 1
