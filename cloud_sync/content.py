@@ -5,9 +5,10 @@ about protobuf or SQL.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID
 
 import numpy as np
@@ -81,6 +82,33 @@ def unpack(packed: bytes) -> npt.NDArray[np.float32]:
     if len(packed) % 2:
         raise TemplateRefused("the vector has half a value")
     return np.frombuffer(packed, dtype="<f2").astype(np.float32)
+
+
+def unpack_all(packed: Sequence[bytes]) -> npt.NDArray[np.float32]:
+    """Return float32 vectors, shape (N, D), of float16 little-endian bytes of one length.
+
+    Args:
+        packed: Two bytes a value, from one vector.
+
+    Raises:
+        TemplateRefused: Half a value is left over, or the vectors differ in length.
+    """
+    size = len(packed[0])
+    if size % 2 or any(len(one) != size for one in packed):
+        raise TemplateRefused("the vectors are not of one length")
+    joined = np.frombuffer(b"".join(packed), dtype="<f2")
+    return joined.reshape(len(packed), size // 2).astype(np.float32)
+
+
+def unsound(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Return which vectors `check` would refuse for their values, bool, shape (N,).
+
+    Args:
+        vectors: float32, shape (N, D).
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+        return np.asarray(~(np.abs(lengths - 1) <= NORM_ERROR_MAX))  # not a number is unsound, too
 
 
 def check(vector: npt.NDArray[np.float32], *, dimension: int) -> None:
@@ -160,21 +188,23 @@ def template_hash(template: Template, packed: bytes) -> bytes:
         template: Everything but the vector is read from it.
         packed: The vector as float16 little-endian bytes.
     """
-    model = template.model_id.encode()
-    transform = template.transform_id.encode()
     head = b"".join(
         (
             b"put" if template.tier == 1 else b"tier" + template.tier.to_bytes(1, "big"),
             template.rider_ref.bytes,
             template.version.to_bytes(4, "big"),
-            len(model).to_bytes(2, "big"),
-            model,
-            len(transform).to_bytes(2, "big"),
-            transform,
+            _space_bytes(template.model_id, template.transform_id),
             _micros(template.expires),
         )
     )
     return hashlib.sha256(head + packed).digest()
+
+
+@lru_cache(maxsize=64)
+def _space_bytes(model_id: str, transform_id: str) -> bytes:
+    """Return both names, each behind its length: the same for all templates of a view."""
+    names = (model_id.encode(), transform_id.encode())
+    return b"".join(piece for name in names for piece in (len(name).to_bytes(2, "big"), name))
 
 
 def root_hash(hashes: Iterable[bytes]) -> bytes:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import numpy as np
+import numpy.typing as npt
 
 from cloud_sync.chunk_signature import ChunkVerifier
-from cloud_sync.gallery import Template
 from cloud_sync.grant import KeyGrant
 from cloud_sync.rotation import PLAIN, Rotation
 from cloud_sync.seal import Label, StationCipher
@@ -69,21 +69,25 @@ class Opener:
         """
         return self._cipher.open(sealed, label)
 
-    def plain(self, templates: Sequence[Template]) -> tuple[Template, ...]:
-        """Return templates in the model's plain space, in the same order.
+    def turned_back(
+        self, vectors: npt.NDArray[np.float32], transform_ids: Sequence[str]
+    ) -> npt.NDArray[np.float32]:
+        """Return vectors in the model's plain space, in the same order.
+
+        All at once: one by one it takes four times as long.
 
         Args:
-            templates: Each of a transform that it knows.
+            vectors: float32, shape (N, D).
+            transform_ids: Of each, one that it knows.
         """
-        made = list(templates)
         for transform_id, rotation in self._rotations.items():
-            places = [n for n, one in enumerate(made) if one.transform_id == transform_id]
-            if not places:
-                continue
-            undone = rotation.undo(np.stack([made[place].vector for place in places]))
-            for place, vector in zip(places, undone, strict=True):
-                made[place] = replace(made[place], vector=vector, transform_id=PLAIN)
-        return tuple(made)
+            rows = [row for row, one in enumerate(transform_ids) if one == transform_id]
+            if len(rows) == len(vectors):
+                return rotation.undo(vectors)
+            if rows:
+                vectors = vectors.copy()
+                vectors[rows] = rotation.undo(vectors[rows])
+        return vectors
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ and the randomness given to it; this file does not know about SQL.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -60,8 +61,14 @@ def template_label(label: Label) -> bytes:
     Args:
         label: Whose it is, and what.
     """
-    space = joined(label.model_id.encode(), label.transform_id.encode())
+    space = _space_bytes(label.model_id, label.transform_id)
     return label.rider_ref.bytes + label.version.to_bytes(4, "big") + space
+
+
+@lru_cache(maxsize=64)
+def _space_bytes(model_id: str, transform_id: str) -> bytes:
+    """Return both names joined: the same for all templates of a view."""
+    return joined(model_id.encode(), transform_id.encode())
 
 
 class Safe:

@@ -86,8 +86,9 @@ def put_of(row: sa.Row[Any], safe: Safe) -> Change:
         TemplateRefused: What was sealed is no vector.
         KeysFailed: The keys cannot be read.
     """
-    name = bytes(row.item_key[1:])
-    match bytes(row.item_key[:1]):
+    key = row.item_key
+    name = bytes(key[1:])
+    match bytes(key[:1]):
         case b"k":
             return PutKey(IssuerKey(int.from_bytes(name, "big"), row.body))
         case b"d":

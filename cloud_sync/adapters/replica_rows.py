@@ -13,8 +13,16 @@ from uuid import UUID
 
 import apsw
 import numpy as np
+import numpy.typing as npt
 
-from cloud_sync.content import TemplateRefused, content_hash, dropped, pack, template_hash, unpack
+from cloud_sync.content import (
+    TemplateRefused,
+    content_hash,
+    dropped,
+    pack,
+    template_hash,
+    unpack_all,
+)
 from cloud_sync.digest import UNREADABLE, bucket_of
 from cloud_sync.gallery import (
     Change,
@@ -35,6 +43,7 @@ from cloud_sync.gallery import (
 )
 from cloud_sync.opener import Opener
 from cloud_sync.replica import Holding
+from cloud_sync.rotation import PLAIN
 from cloud_sync.seal import Label, NotOpened
 
 SCHEMA = """
@@ -118,8 +127,17 @@ def take(connection: apsw.Connection, changes: Sequence[Change]) -> None:
                 connection.execute("DELETE FROM setting WHERE name = ?", (name,))
 
 
-def holding(connection: apsw.Connection, opener: Opener | None) -> Holding:
+def holding(
+    connection: apsw.Connection,
+    opener: Opener | None,
+    known: tuple[Template, ...] | None = None,
+) -> Holding:
     """Read everything; what is sealed under other keys than granted is passed over.
+
+    Args:
+        connection: The file.
+        opener: The keys granted.
+        known: Its templates, where somebody has just written them; None reads them.
 
     Raises:
         TemplateRefused: A record is not what was stored.
@@ -130,16 +148,34 @@ def holding(connection: apsw.Connection, opener: Opener | None) -> Holding:
     epoch = UUID(bytes=row[0]) if row[0] else None
     if opener is not None and opener.epoch != epoch:
         opener = None  # the keys of another history open nothing here
-    found = [_Record.of(row) for row in connection.execute(_TEMPLATES)]
-    readable = [one for one in found if one.is_readable(opener)]
-    templates = [one.template(opener) for one in readable]
+    if known is None:
+        found = [_Record.of(row) for row in connection.execute(_TEMPLATES)]
+        known = _templates([one for one in found if one.is_readable(opener)], opener)
     return Holding(
         epoch,
         row[1],
-        tuple(templates) if opener is None else opener.plain(templates),
+        known,
         tuple(key for _, key in _keys(connection)),
         tuple(denial for _, denial in _denials(connection)),
         tuple(setting for _, setting in _settings(connection)),
+    )
+
+
+def _templates(records: Sequence["_Record"], opener: Opener | None) -> tuple[Template, ...]:
+    """Return what records hold, ready to be compared; all vectors at once, as on the wire.
+
+    Raises:
+        TemplateRefused: One is not what was stored.
+        ValueError: The same.
+    """
+    if not records:
+        return ()
+    vectors = unpack_all([one.checked(opener) for one in records])
+    if opener is None:
+        return tuple(one.said(vector) for one, vector in zip(records, vectors, strict=True))
+    vectors = opener.turned_back(vectors, [one.transform_id for one in records])
+    return tuple(
+        one.said(vector, transform_id=PLAIN) for one, vector in zip(records, vectors, strict=True)
     )
 
 
@@ -224,31 +260,34 @@ class _Record:
         label = Label(UUID(bytes=self.rider_ref), self.version, self.model_id, self.transform_id)
         return opener.packed(self.body, label)
 
-    def template(self, opener: Opener | None) -> Template:
-        """Return it as it is inside the record, still turned.
+    def checked(self, opener: Opener | None) -> bytes:
+        """Return the packed vector inside the record, still turned.
 
         Raises:
             TemplateRefused: It is not what was stored.
             ValueError: The same.
         """
         packed = self.packed(opener)
-        if template_hash(self._said(), packed) != self.content_hash:
+        if template_hash(self.said(), packed) != self.content_hash:
             raise TemplateRefused("the record is not what was stored")
-        return self._said(unpack(packed))
+        return packed
 
     def hash(self, opener: Opener | None) -> bytes:
         """Return the hash of the content as it reads now."""
         try:
-            return template_hash(self._said(), self.packed(opener))
+            return template_hash(self.said(), self.packed(opener))
         except (ValueError, OverflowError):
             return UNREADABLE
 
-    def _said(self, vector: Any = _NOTHING) -> Template:
+    def said(
+        self, vector: npt.NDArray[np.float32] = _NOTHING, *, transform_id: str = ""
+    ) -> Template:
+        """Return what the row says, with a vector that was read out of it."""
         return Template(
             UUID(bytes=self.rider_ref),
             self.version,
             self.model_id,
-            self.transform_id,
+            transform_id or self.transform_id,
             vector,
             moment_of(self.expires),
             self.tier,

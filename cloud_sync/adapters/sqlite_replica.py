@@ -27,7 +27,7 @@ from cloud_sync.adapters.replica_rows import (
 )
 from cloud_sync.content import TemplateRefused, content_hash, is_drop, key_of, root_hash
 from cloud_sync.digest import summed
-from cloud_sync.gallery import Change, Delta
+from cloud_sync.gallery import Change, Delta, PutTemplate, Template
 from cloud_sync.lease import Lease
 from cloud_sync.messages import Repair, Snapshot
 from cloud_sync.opener import Opener
@@ -69,6 +69,8 @@ class SqliteReplica:
         self._disk = disk or Disk()
         self._opener: Opener | None = None
         self._expelled: list[Change] = []
+        self._arrived: list[Template] | None = None
+        self._fresh: tuple[Template, ...] | None = None
         with _translated():
             self._file = self._opened(path, synchronous=self._config.synchronous)
             self._disk.sync_folder(path.parent)
@@ -98,6 +100,7 @@ class SqliteReplica:
 
     def apply(self, delta: Delta) -> None:
         """Apply a delta and its revision in one transaction, durable on return."""
+        self._fresh = None
         with self._guarded(), self._file:
             self._expect(delta.epoch, delta.from_rev)
             take(self._file, delta.changes)
@@ -110,6 +113,7 @@ class SqliteReplica:
 
         What a snapshot must take over is noted in memory: after a restart the cloud says it again.
         """
+        self._fresh = None
         with self._guarded(), self._file:
             take(self._file, changes)
         if self._staging is not None:
@@ -126,6 +130,7 @@ class SqliteReplica:
 
     def mend(self, repair: Repair) -> tuple[Change, ...]:
         """Hold in some buckets exactly what the view has there, in one transaction."""
+        self._fresh = None
         wanted = {key_of(change) for change in repair.changes}
         with self._guarded():
             try:
@@ -141,6 +146,8 @@ class SqliteReplica:
 
     def use(self, opener: Opener | None) -> None:
         """Read what is sealed with this from now on."""
+        if opener is not self._opener:
+            self._arrived = self._fresh = None
         self._opener = opener
 
     def begin_snapshot(self, snapshot: Snapshot) -> int:
@@ -155,6 +162,7 @@ class SqliteReplica:
                     return int(row[4])
             self._drop_staging()
             self._expelled.clear()  # the cloud says them again for this one
+            self._arrived = []
             self._staging = self._opened(self._staging_path, synchronous="NORMAL")
             self._staging.execute(
                 "UPDATE standing SET epoch = ?, applied_rev = ?, root_hash = ?, template_count = ?",
@@ -175,6 +183,7 @@ class SqliteReplica:
             hashes = [(content_hash(change),) for change in changes]
             staging.executemany("INSERT INTO staged_hash (content_hash) VALUES (?)", hashes)
             staging.execute("UPDATE standing SET chunks = chunks + ?", (span,))
+        self._note(changes)
 
     def finish_snapshot(self) -> None:
         """Check count and root hash, then replace the current content in one step.
@@ -193,6 +202,9 @@ class SqliteReplica:
                 raise
             with staging:
                 take(staging, self._expelled)
+            arrived, self._arrived = self._arrived, None
+            if arrived is not None and not self._expelled:
+                self._fresh = tuple(arrived)
             self._expelled.clear()
             sql = "SELECT lease_until, mark, renewed FROM standing"
             lease = self._file.execute(sql).fetchall()[0]
@@ -225,9 +237,14 @@ class SqliteReplica:
             )
 
     def load(self) -> Holding:
-        """Return everything held; a file found corrupt is dropped and holds nothing."""
+        """Return everything held; a file found corrupt is dropped and holds nothing.
+
+        Right behind a snapshot whose parts all came to this process its templates are not read and
+        opened a second time: the digest that follows reads the disk.
+        """
+        fresh, self._fresh = self._fresh, None
         try:
-            return holding(self._file, self._opener)
+            return holding(self._file, self._opener, fresh)
         except (TemplateRefused, ValueError, *_CORRUPT):
             self._drop_file()
             return self.load()
@@ -240,6 +257,15 @@ class SqliteReplica:
             self._staging.close()
             self._staging = None
         self._file.close()
+
+    def _note(self, changes: Sequence[Change]) -> None:
+        """Remember the templates of a part, unless the keys granted now do not read one."""
+        puts = [one for one in changes if isinstance(one, PutTemplate)]
+        opens = "" if self._opener is None else self._opener.key_id
+        if any(one.sealed is not None and one.sealed.key_id != opens for one in puts):
+            self._arrived = None
+        if self._arrived is not None:
+            self._arrived.extend(one.template for one in puts)
 
     def _unreadable(self) -> ReplicaFailed:
         """Throw the file away: not even the keys of its items can be read."""
@@ -281,12 +307,14 @@ class SqliteReplica:
 
     def _drop_file(self) -> None:
         """Throw a corrupt file away; the next hello then asks for a snapshot."""
+        self._fresh = None
         with _translated():
             self._file.close()
             self._remove(self._path)
             self._file = self._opened(self._path, synchronous=self._config.synchronous)
 
     def _drop_staging(self) -> None:
+        self._arrived = None
         if self._staging is not None:
             self._staging.close()
             self._staging = None

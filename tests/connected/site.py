@@ -43,6 +43,7 @@ data_dir = "{station}"
 cloud = "127.0.0.1:{cloud}"
 cloud_devices = "127.0.0.1:{devices}"
 listen = "127.0.0.1:{port}"
+target_fpir = 0.05
 accept_push = true
 
 [[lane]]
