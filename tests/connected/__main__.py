@@ -35,6 +35,7 @@ def main() -> int:
     try:
         site.start()
         good &= _told(measures.reach(site, rounds=chosen.rounds))
+        good &= _told([measures.presence(site)])
         good &= _told(measures.half_open(site, times=3))
         good &= _told(measures.crowd(site, nodes=chosen.nodes, templates=1_000))
         with contextlib.closing(Phone(site.app_url, "Eileen")) as phone:

@@ -8,8 +8,10 @@ frozen or cut.
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -17,9 +19,19 @@ from uuid import uuid4
 
 import httpx
 
+from cloud_sync.adapters.grpc_device_client import join
+from cloud_sync.adapters.grpc_presence import GrpcPresence, PresenceConfig
 from cloud_sync.adapters.key_folder import FolderKeyStore
+from cloud_sync.adapters.membership import Membership
+from cloud_sync.adapters.node_trust import NodeTrust
 from cloud_sync.adapters.postgres import PostgresViewLog
+from cloud_sync.adapters.system_clock import SystemClock
+from cloud_sync.device import Identity
+from cloud_sync.generate import templates
+from cloud_sync.master import Activate, PutMaster, Withdraw
 from cloud_sync.safe import Safe
+from cloud_sync.signing import NodeKey
+from cloud_sync.sourcing import Sourcing
 from edge_gate.adapters.opencv import encode
 from fare.adapters import database
 from fare.city import shipped
@@ -67,6 +79,8 @@ class Gate:
     """What its lane answered, as logged."""
     loads: "SimpleQueue[tuple[float, int]]"
     """When it took a whole gallery in (monotonic seconds), and how many templates."""
+    seals: "SimpleQueue[int]"
+    """Templates of each index that was built off the hot path."""
 
     def gallery(self) -> dict[str, Any]:
         """Return what it says of its gallery; empty while it is away."""
@@ -212,6 +226,36 @@ class Site:
         engine.dispose()
         return began_s
 
+    @contextmanager
+    def generated_riders(self, count: int, model_id: str) -> Iterator[None]:
+        """Put generated riders into the master gallery, as if they had enrolled, for a while."""
+        keys = FolderKeyStore(self.folder / "keys", entropy=os.urandom)
+        city, safe = shipped(), Safe(keys, entropy=os.urandom)
+        membership = Membership(Sourcing(city.network, city.tariff.timezone), safe)
+        crowd = templates(count, seed=5, model_id=model_id)
+        engine = database.connect(self.stage.env["GATELINE_DATABASE_URL"])
+        come = [each for one in crowd for each in (PutMaster(one), Activate(one.rider_ref))]
+        with engine.begin() as connection:
+            membership.settle(connection, come, datetime.now(UTC))
+        try:
+            yield
+        finally:
+            now = datetime.now(UTC)
+            with engine.begin() as connection:
+                membership.settle(connection, [Withdraw(one.rider_ref, now) for one in crowd], now)
+            engine.dispose()
+
+    def entrance(self, gate: Gate) -> GrpcPresence:
+        """Let an entrance node of a station join, and return its way to the cloud."""
+        name = f"entrance-{gate.station}"
+        token = self.stage.once("cloud_sync", "token", gate.station, name)
+        trust = NodeTrust(self.folder / name)
+        join(trust, Identity(gate.station, name), NodeKey(os.urandom(32)), token,
+             target=f"127.0.0.1:{self.device_port}", ca=self.authority.read_bytes())  # fmt: skip
+        self.stage.once("cloud_sync", "role", name, "entrance")
+        config = PresenceConfig(f"127.0.0.1:{gate.line.port}", name, trust.badge)
+        return GrpcPresence(config, SystemClock())
+
     def resident_mb(self, name: str) -> float:
         """Return the memory of a process."""
         process = self.stage.actors[name].process
@@ -234,7 +278,13 @@ class Site:
         cues.mkdir()
         line = Proxy(self.cloud_port, delay_s=DELAY_S)
         self.gates[station] = Gate(
-            station, line, f"http://127.0.0.1:{port}", cues, SimpleQueue(), SimpleQueue()
+            station,
+            line,
+            f"http://127.0.0.1:{port}",
+            cues,
+            SimpleQueue(),
+            SimpleQueue(),
+            SimpleQueue(),
         )
         scene = self.folder / f"{station}.scene.toml"
         scene.write_text(f'[scene]\nseed = 1\ncue_dir = "{cues}"\n', encoding="utf-8")
@@ -250,6 +300,8 @@ class Site:
         now_s, event = time.monotonic(), line.get("event")
         if event == "decision":
             self.gates[name].decisions.put(line)
+        elif event == "gallery_sealed":
+            self.gates[name].seals.put(int(str(line["templates"])))
         elif event == "gallery_loaded":
             self.gates[name].loads.put((now_s, int(str(line["templates"]))))
 
