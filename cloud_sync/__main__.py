@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from cloud_sync import order, service, tending, watch
+from cloud_sync import order, rolling, service, tending, watch
 from cloud_sync.adapters import device_commands
 from cloud_sync.adapters.authority_folder import FolderAuthority
 from cloud_sync.adapters.bench_arguments import parse as parse_bench
@@ -146,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
 
     tending.add(commands, tending.Tools(_membership, _now))
     watch.add(commands, watch.Tools(_safe, _membership, _copy, _replayed, _now))
+    rolling.add(commands, rolling.Tools(_safe, _now))
 
     device_commands.add_to(commands, _desk)
     role = commands.add_parser("role", help="say what a node is for: gates, or an entrance")

@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--accept-noncommercial", action="store_true", help="accept a pack's licence as it is"
     )
+    serve.add_argument("--next-pack", help="the coming pack, while the model is changed")
     add_choice(serve)
     serve.set_defaults(command=_serve)
 
@@ -91,6 +92,20 @@ def _parser() -> argparse.ArgumentParser:
     reseal = commands.add_parser("reseal", help="bring riders' records under the current keys")
     reseal.add_argument("--turn-plain", action="store_true", help="turn plain templates, too")
     reseal.set_defaults(command=_reseal)
+
+    reembed = commands.add_parser("reembed", help="measure kept photos anew by a coming model")
+    reembed.add_argument("--pack", help="the coming pack")
+    reembed.add_argument(
+        "--accept-noncommercial", action="store_true", help="accept a pack's licence as it is"
+    )
+    part = reembed.add_mutually_exclusive_group()
+    part.add_argument("--status", metavar="MODEL_ID", help="how far it is")
+    part.add_argument("--adopt", action="store_true", help="for `cloud_sync model finish`")
+    part.add_argument("--forget", metavar="MODEL_ID", help="for `cloud_sync model rollback`")
+    reembed.add_argument("--json", action="store_true", help="for a program")
+    reembed.add_argument("--city", default=CITY, help="a city shipped in fare/data")
+    add_choice(reembed)
+    reembed.set_defaults(command=_reembed)
 
     pairs = commands.add_parser("lookalikes", help="pairs of riders that wait for a decision")
     pairs.set_defaults(command=_lookalikes)
@@ -180,6 +195,34 @@ def _reseal(arguments: argparse.Namespace) -> int:
     return int(any(unread for _, unread in done.values()))
 
 
+def _reembed(arguments: argparse.Namespace) -> int:
+    from enroll.adapters import reembedding
+    from enroll.remeasure import Remeasure
+
+    with _database() as engine:
+        enrollment = _prepare(engine, arguments.city, chosen_index(arguments))
+        store, anew = enrollment.store, Remeasure(enrollment)
+        if arguments.status is not None:
+            told = reembedding.in_words(store.remeasured(arguments.status), arguments.json)
+        elif arguments.forget is not None:
+            told = f"{store.forget_model(arguments.forget)} records forgotten"
+        elif arguments.adopt:
+            told = reembedding.adopt(anew, reembedding.state(engine), _now)
+        else:
+            judge = _eye(arguments, arguments.pack) if arguments.pack else None
+            if judge is None:
+                print("reembed needs the coming pack: --pack NAME", file=sys.stderr)
+                return 2
+            found = reembedding.run(anew, judge, _now)
+            told = reembedding.counted(found)
+            if not found.is_running:
+                print(told)
+                print(f"the model is not being changed to {judge.model_id}", file=sys.stderr)
+                return 1
+    print(told)
+    return 0
+
+
 def _lookalikes(_: argparse.Namespace) -> int:
     with _database() as engine:
         pairs = _prepare(engine).store.open_pairs()
@@ -201,7 +244,7 @@ def _clear(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _eye(arguments: argparse.Namespace) -> Assessor | None:
+def _eye(arguments: argparse.Namespace, pack: str) -> Assessor | None:
     """Open the gate's own eye, or go on without photos when a model is refused."""
     from edge_gate.adapters.pack import open_eye
     from edge_gate.eye import ModelRefused
@@ -209,7 +252,7 @@ def _eye(arguments: argparse.Namespace) -> Assessor | None:
 
     folder = Path(os.environ.get("GATELINE_MODELS", "models/files"))
     try:
-        eye = open_eye(arguments.pack, folder, accept_noncommercial=arguments.accept_noncommercial)
+        eye = open_eye(pack, folder, accept_noncommercial=arguments.accept_noncommercial)
     except ModelRefused as error:
         say(_LOG, "model_refused", level=logging.ERROR, why=str(error))
         return None
@@ -232,7 +275,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         names = {each.station_id: each.name for each in network.stations.values()}
         desk = Desk(
             enrollment=enrollment,
-            assess=_eye(arguments),
+            assess=_eye(arguments, arguments.pack),
+            coming=_eye(arguments, arguments.next_pack) if arguments.next_pack else None,
             purse=Purse(PostgresStore(engine), PostgresStatements(engine), names),
             stations=names,
             issuer=issuer_key(

@@ -15,6 +15,7 @@ from cloud_sync.claim_store import HOMES_MAX
 from cloud_sync.erasure import Erasure as Gone
 from cloud_sync.intake import IntakeFault
 from cloud_sync.master import Deactivate, Withdraw
+from cloud_sync.model_change import Phase
 from edge_gate.face import Embedding
 from enroll.consent import TEXTS, ConsentRecord, Purpose, standing
 from enroll.lookalike import LookalikeConfig, LookalikePair, Match, Verdict, pairs
@@ -23,7 +24,7 @@ from enroll.refusal import Refusal, Refused
 from enroll.rider import NotPossible, Rider, RiderEvent, RiderState, step
 from enroll.stationing import allowed, due, wanted
 from enroll.store import CheckIn, Dossier, Erasure, RiderStore, Unit
-from enroll.template import MasterTemplate, Photo, fuse
+from enroll.template import Again, MasterTemplate, Photo, fuse
 
 
 class Decline(StrEnum):
@@ -47,6 +48,8 @@ class Decline(StrEnum):
     """The face is not on, so no station can expect it."""
     UNKNOWN_STATION = "unknown_station"
     """No station of that name knows faces."""
+    MODEL_CHANGES = "model_changes"
+    """The photo was judged by a model that is no longer in force."""
 
 
 DECLINE_MESSAGES = {
@@ -59,6 +62,8 @@ DECLINE_MESSAGES = {
     Decline.HOMES_FULL: "These are more stations than you can choose. Leave one out.",
     Decline.FACE_OFF: "Your face is not on, so the station could not know it. Use your ride code.",
     Decline.UNKNOWN_STATION: "We know no such station.",
+    Decline.MODEL_CHANGES: "Our gates are changing over. Please try again in a while; "
+    "your ride code works all the same.",
 }
 """What the rider reads."""
 
@@ -151,10 +156,17 @@ class Enrollment:
             unit.append_consent(ConsentRecord(ref, purpose, given, version, now))
             if purpose is Purpose.SEND and not given:
                 unit.tell_master(Deactivate(ref, forget_ways=True), now)
-            return _settle(unit, ref, now, f"consent_{purpose.value}")
+            return settle(unit, ref, now, f"consent_{purpose.value}")
 
     def add_photo(
-        self, ref: UUID, data: bytes, *, assess: Assess, photo_id: UUID, now: datetime
+        self,
+        ref: UUID,
+        data: bytes,
+        *,
+        assess: Assess,
+        photo_id: UUID,
+        now: datetime,
+        coming: Assess | None = None,
     ) -> Dossier | Refused | Declined:
         """Judge a photo, keep what stays of it and make the next template.
 
@@ -164,9 +176,11 @@ class Enrollment:
         Args:
             ref: The rider.
             data: The file as uploaded.
-            assess: The judge.
+            assess: The judge, with the model in force.
             photo_id: A new random id.
             now: Aware UTC.
+            coming: The judge with the coming model; None while none is, or it cannot be opened.
+                What it refuses is taken all the same: the rider is unknown to new gates then.
         """
         seen = self.store.find(ref)
         declined = self._no_photo(seen)
@@ -176,6 +190,7 @@ class Enrollment:
         judged = assess(data, first.embedding if first else None)
         if isinstance(judged, Refused):
             return judged
+        again = coming and judged_again(coming(data, first_anew(seen.photos)), seen.models.next_id)
         with self.store.begin() as unit:
             before = unit.read(ref)
             declined = self._no_photo(before)
@@ -188,7 +203,7 @@ class Enrollment:
                     return judged
             if any(_same_picture(photo, judged) for photo in before.photos):
                 return before
-            return self._take(unit, before, judged, photo_id, now)
+            return self._take(unit, before, judged, again, photo_id=photo_id, now=now)
 
     def drop_photo(self, ref: UUID, photo_id: UUID, *, now: datetime) -> Dossier | Declined:
         """Delete one photo and make a template of the others, or none when it was the last."""
@@ -197,16 +212,17 @@ class Enrollment:
             if before is None or photo_id not in {photo.photo_id for photo in before.photos}:
                 return Declined(Decline.UNKNOWN_PHOTO)
             if len(before.photos) == 1:
-                _erase(unit, before, now, "last_photo")
+                erase(unit, before, now, "last_photo")
             else:
                 unit.drop_photo(ref, photo_id)
-                left = _read(unit, ref)
-                found = self._candidate(unit, left, left.photos, now)
+                left = read_in(unit, ref)
+                found = self.candidate(unit, left, left.photos, now)
                 if isinstance(found, IntakeFault):
                     unit.drop_template(ref, now)  # what is left tells nobody apart: a code does
                 else:
-                    self._keep(unit, left, found)
-            return _settle(unit, ref, now, "photo")
+                    self.keep(unit, left, found)
+                self.renew_next(unit, ref, now)
+            return settle(unit, ref, now, "photo")
 
     def move(self, ref: UUID, event: RiderEvent, *, now: datetime) -> Dossier | Declined:
         """Pause, resume or withdraw.
@@ -224,13 +240,13 @@ class Enrollment:
             if after == before.rider:
                 return before
             unit.set_rider(after)
-            dossier = _settle(unit, ref, now, event.value)
+            dossier = settle(unit, ref, now, event.value)
             if after.state is RiderState.WITHDRAWN:
                 unit.set_homes(ref, (), now)
                 unit.tell_master(Withdraw(ref, now + self.config.code_life), now)
                 # Told also of a rider whose face went before: a backup may have it.
                 unit.tell_ledger(_gone(ref, now, event.value))
-                dossier = _read(unit, ref)
+                dossier = read_in(unit, ref)
             return dossier
 
     def replay(self, erasure: Gone) -> bool:
@@ -259,8 +275,8 @@ class Enrollment:
                 text = TEXTS[_PURPOSES[cause]].version
                 unit.append_consent(ConsentRecord(ref, _PURPOSES[cause], False, text, at))
             if before.photos or before.template or before.unread:
-                _erase(unit, before, at, cause)
-            _settle(unit, ref, at, cause)
+                erase(unit, before, at, cause)
+            settle(unit, ref, at, cause)
         return True
 
     def choose_homes(
@@ -283,7 +299,7 @@ class Enrollment:
             if len(wanted_homes) > self.config.homes_max:
                 return Declined(Decline.HOMES_FULL)
             unit.set_homes(ref, wanted_homes, now)
-            return _read(unit, ref)
+            return read_in(unit, ref)
 
     def check_in(self, ref: UUID, station_id: str, *, now: datetime) -> datetime | Declined:
         """Have a station expect the rider; return until when it does.
@@ -314,7 +330,7 @@ class Enrollment:
             if unit.read(ref) is None:
                 return Declined(Decline.UNKNOWN_RIDER)
             unit.set_key_hash(ref, key_hash)
-            return _read(unit, ref)
+            return read_in(unit, ref)
 
     def clear_pair(self, one: UUID, other: UUID, *, now: datetime) -> LookalikePair | None:
         """Let both faces of a look-alike pair work, by an operator's word; None if unknown."""
@@ -329,7 +345,7 @@ class Enrollment:
                     )
                     unit.put_pair(cleared)
                     for ref in (one, other):
-                        _settle(unit, ref, now, "pair_cleared")
+                        settle(unit, ref, now, "pair_cleared")
                     return cleared
         return None
 
@@ -347,23 +363,62 @@ class Enrollment:
         return None
 
     def _take(
-        self, unit: Unit, before: Dossier, judged: Accepted, photo_id: UUID, now: datetime
-    ) -> Dossier | Refused:
+        self,
+        unit: Unit,
+        before: Dossier,
+        judged: Accepted,
+        again: Again | None,
+        *,
+        photo_id: UUID,
+        now: datetime,
+    ) -> Dossier | Refused | Declined:
         """Keep a photo and make the next template, unless that may not be taken."""
         ref = before.rider.ref
+        if before.models.trusted not in ("", judged.model_id):
+            return Declined(Decline.MODEL_CHANGES)
         original = judged.clean if allowed(before).keep_photos else None
         model_id, quality = judged.model_id, judged.quality
-        photo = Photo(photo_id, ref, now, model_id, judged.embedding, quality, original)
-        found = self._candidate(unit, before, (*before.photos, photo), now)
+        is_coming = again is not None and again.model_id == before.models.next_id
+        measured = again if is_coming else None
+        photo = Photo(photo_id, ref, now, model_id, judged.embedding, quality, original, measured)
+        found = self.candidate(unit, before, (*before.photos, photo), now)
         if isinstance(found, IntakeFault):
             return Refused(Refusal.UNUSABLE)
         unit.add_photo(photo)
-        self._keep(unit, before, found)
-        return _settle(unit, ref, now, "photo")
+        self.keep(unit, before, found)
+        self.renew_next(unit, ref, now)
+        return settle(unit, ref, now, "photo")
 
-    def _candidate(
+    def renew_next(self, unit: Unit, ref: UUID, now: datetime) -> IntakeFault | None:
+        """Make the template of the coming model anew, of what that model has measured so far.
+
+        Where there is nothing, or what there is tells nobody apart, there is none: gates of the
+        coming model know the rider by code.
+
+        Args:
+            unit: In progress.
+            ref: The rider.
+            now: Aware UTC.
+
+        Returns:
+            What is wrong with the template, None if nothing is.
+        """
+        dossier = read_in(unit, ref)
+        if dossier.models.phase is not Phase.RUNNING:
+            return None
+        photos = [anew for photo in dossier.photos if (anew := photo.anew()) is not None]
+        found = self.candidate(unit, dossier, photos, now) if photos and dossier.template else None
+        if isinstance(found, Candidate):
+            unit.put_next(found.template)
+            self._pair(unit, dossier, found)
+            return None
+        if dossier.next_template is not None:
+            unit.drop_next(ref, now)
+        return found
+
+    def candidate(
         self, unit: Unit, dossier: Dossier, photos: Sequence[Photo], now: datetime
-    ) -> "_Candidate | IntakeFault":
+    ) -> "Candidate | IntakeFault":
         """Make the next template of photos and find its look-alikes, or say what is wrong."""
         alike = [photo for photo in photos if photo.model_id == photos[-1].model_id]
         made = fuse(alike, version=dossier.templates_made + 1, made=now)
@@ -374,20 +429,23 @@ class Enrollment:
         matches = unit.nearest(template, self.lookalike.score_min)
         if len(matches) > self.lookalike.matches_max:
             return IntakeFault.HUB
-        return _Candidate(template, tuple(matches))
+        return Candidate(template, tuple(matches))
 
-    def _keep(self, unit: Unit, dossier: Dossier, found: "_Candidate") -> None:
+    def keep(self, unit: Unit, dossier: Dossier, found: "Candidate") -> None:
         """Make it the rider's template; hold back whom it looks like."""
-        ref = dossier.rider.ref
         unit.put_template(found.template)
+        self._pair(unit, dossier, found)
+
+    def _pair(self, unit: Unit, dossier: Dossier, found: "Candidate") -> None:
+        ref = dossier.rider.ref
         for pair in pairs(ref, found.matches, dossier.alike, found.template.made):
             unit.put_pair(pair)
             other = pair.other if pair.one == ref else pair.one
-            _settle(unit, other, pair.found, "lookalike")
+            settle(unit, other, pair.found, "lookalike")
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class Candidate:
     """A template that may be taken, and whom it looks like."""
 
     template: MasterTemplate
@@ -402,6 +460,24 @@ def _gone(ref: UUID, now: datetime, cause: str) -> Gone:
     return Gone(ref, now, cause, is_final=cause == RiderEvent.WITHDRAW.value)
 
 
+def first_anew(photos: Sequence[Photo]) -> Embedding | None:
+    """Return what the coming model made of the first photo that it took; None when it took none."""
+    anew = (photo.anew() for photo in photos)
+    return next((photo.embedding for photo in anew if photo is not None), None)
+
+
+def judged_again(judged: Accepted | Refused, model_id: str) -> Again:
+    """Return a judgement of the coming model as it is kept beside the photo.
+
+    Args:
+        judged: By it.
+        model_id: The coming model.
+    """
+    if isinstance(judged, Refused):
+        return Again(model_id, None, 0, judged.reason.value)
+    return Again(judged.model_id, judged.embedding, judged.quality)
+
+
 def _same_picture(photo: Photo, judged: Accepted) -> bool:
     """Tell whether this very picture was taken before: a retry, or no new evidence."""
     same_space = photo.model_id == judged.model_id
@@ -413,13 +489,14 @@ def _guardian_missing(dossier: Dossier) -> bool:
     return dossier.rider.minor and Purpose.GUARDIAN not in standing(dossier.consents)
 
 
-def _read(unit: Unit, ref: UUID) -> Dossier:
+def read_in(unit: Unit, ref: UUID) -> Dossier:
+    """Return the dossier of a rider who was read in this unit before."""
     dossier = unit.read(ref)
     assert dossier is not None, "the rider was read in this unit before"
     return dossier
 
 
-def _erase(unit: Unit, dossier: Dossier, now: datetime, cause: str) -> None:
+def erase(unit: Unit, dossier: Dossier, now: datetime, cause: str) -> None:
     """Delete everything measured or seen of a face, and keep the proof."""
     ref = dossier.rider.ref
     unit.drop_photos(ref)
@@ -427,25 +504,25 @@ def _erase(unit: Unit, dossier: Dossier, now: datetime, cause: str) -> None:
     freed = [pair.other if pair.one == ref else pair.one for pair in dossier.alike]
     unit.drop_pairs(ref)
     originals = sum(photo.original is not None for photo in dossier.photos)
-    templates = int(dossier.template is not None)
+    templates = sum(each is not None for each in (dossier.template, dossier.next_template))
     unit.add_erasure(Erasure(ref, now, cause, len(dossier.photos), originals, templates))
     unit.tell_ledger(_gone(ref, now, cause))
     for other in freed:
-        _settle(unit, other, now, "pair_gone")
+        settle(unit, other, now, "pair_gone")
 
 
-def _settle(unit: Unit, ref: UUID, now: datetime, cause: str) -> Dossier:
+def settle(unit: Unit, ref: UUID, now: datetime, cause: str) -> Dossier:
     """Delete what may no longer be kept, tell the master gallery what is due; return the result."""
-    dossier = _read(unit, ref)
+    dossier = read_in(unit, ref)
     may = allowed(dossier)
     if not may.store and (dossier.photos or dossier.template or dossier.unread):
-        _erase(unit, dossier, now, cause)
+        erase(unit, dossier, now, cause)
     elif not may.keep_photos and any(photo.original for photo in dossier.photos):
         unit.drop_originals(ref)
-    dossier = _read(unit, ref)
+    dossier = read_in(unit, ref)
     change = due(dossier)
     if change is not None:
         unit.tell_master(change, now)
         template = wanted(dossier)
         unit.set_stationed(ref, template.version if template else 0)
-    return _read(unit, ref)
+    return read_in(unit, ref)

@@ -144,6 +144,11 @@ class Assessor:
         clean = self.pictures.jpeg(seen.image)
         return Accepted(embedding, self.eye.embedder.model_id, seen.quality, live, clean)
 
+    @property
+    def model_id(self) -> str:
+        """The embedder."""
+        return self.eye.embedder.model_id
+
     def glance(self, data: bytes) -> Refused | None:
         """Judge a live picture for guidance; nothing is measured in it, hence no embedding.
 

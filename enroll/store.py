@@ -6,7 +6,7 @@ commit together. The port is `RiderStore`; this file does not know about SQL.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -15,10 +15,11 @@ from uuid import UUID
 from cloud_sync.erasure import Erasure as Gone
 from cloud_sync.gallery import Change, PutKey
 from cloud_sync.master import Activate, Deactivate, Withdraw
+from cloud_sync.model_change import ModelState
 from enroll.consent import ConsentRecord
 from enroll.lookalike import LookalikePair, Match
 from enroll.rider import Rider
-from enroll.template import MasterTemplate, Photo
+from enroll.template import Again, MasterTemplate, Photo
 
 
 class StoreFailed(Exception):
@@ -39,7 +40,7 @@ class Erasure:
     originals: int
     """Pictures deleted."""
     templates: int
-    """Templates deleted, 0 or 1."""
+    """Templates deleted: one a model, so 2 at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +55,9 @@ class Dossier:
     photos: tuple[Photo, ...] = ()
     """Accepted photos, the oldest first."""
     template: MasterTemplate | None = None
+    """Of the model in force."""
+    next_template: MasterTemplate | None = None
+    """Of the coming model, while the model is changed."""
     templates_made: int = 0
     """The highest template version ever given to this rider."""
     stationed: int = 0
@@ -65,7 +69,24 @@ class Dossier:
     erasures: tuple[Erasure, ...] = ()
     """In the order in which they happened."""
     unread: int = 0
-    """Photos and templates in store that do not open; an erasure takes them along."""
+    """Photos and templates in store that do not open, or are of a model that is going; an erasure
+    takes them along."""
+    models: ModelState = field(default_factory=ModelState)
+    """Which models the cloud has: the same for everybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remeasured:
+    """How far riders are measured anew by the coming model."""
+
+    done: int
+    """Riders with a template of it."""
+    waiting: int
+    """Riders without, of whom a kept photo was not looked at yet."""
+    refused: int
+    """Riders without, whose kept photos are not good enough for it."""
+    without: int
+    """Riders without, of whom no photo is kept: they need a new one."""
 
 
 class CheckIn(StrEnum):
@@ -142,6 +163,22 @@ class Unit(Protocol):
 
     def drop_template(self, ref: UUID, now: datetime) -> None:
         """Delete the rider's template, here and in the master gallery; its version stays used."""
+        ...
+
+    def measure(self, photo_id: UUID, again: Again) -> None:
+        """Note what the coming model made of a photo."""
+        ...
+
+    def put_next(self, template: MasterTemplate) -> None:
+        """Replace the rider's template of the coming model, here and in the master gallery."""
+        ...
+
+    def drop_next(self, ref: UUID, now: datetime) -> None:
+        """Delete the rider's template of the coming model, here and in the master gallery."""
+        ...
+
+    def adopt(self, ref: UUID) -> None:
+        """Let what the coming model made be all there is: what the old one made is deleted."""
         ...
 
     def nearest(self, template: MasterTemplate, score_min: float) -> tuple[Match, ...]:
@@ -255,6 +292,48 @@ class RiderStore(Protocol):
 
         Raises:
             StoreFailed: It cannot be read.
+        """
+        ...
+
+    def to_measure(self, model_id: str, after: UUID | None, limit: int) -> tuple[UUID, ...]:
+        """Return riders with a kept photo that a coming model has not looked at, by reference.
+
+        Args:
+            model_id: The coming model.
+            after: The last one known; None to begin.
+            limit: Riders at most.
+
+        Raises:
+            StoreFailed: The store cannot be reached.
+        """
+        ...
+
+    def remeasured(self, model_id: str) -> Remeasured:
+        """Return how far riders with a face are measured anew.
+
+        Raises:
+            StoreFailed: The store cannot be reached.
+        """
+        ...
+
+    def to_adopt(self, model_id: str, after: UUID | None, limit: int) -> tuple[UUID, ...]:
+        """Return riders of whom something is kept that another model made, by reference.
+
+        Args:
+            model_id: The model that stays.
+            after: The last one known; None to begin.
+            limit: Riders at most.
+
+        Raises:
+            StoreFailed: The store cannot be reached.
+        """
+        ...
+
+    def forget_model(self, model_id: str) -> int:
+        """Delete all that a model made which does not come after all; return how much.
+
+        Raises:
+            StoreFailed: The store cannot be reached; what was deleted stays so.
         """
         ...
 

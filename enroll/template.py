@@ -5,7 +5,7 @@ know whose face it is or where the template goes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -14,6 +14,19 @@ from edge_gate.face import Embedding
 
 PLAIN = "plain"
 """The `transform_id` of a template without a keyed transform."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Again:
+    """What the coming model made of a photo while the model is changed."""
+
+    model_id: str
+    embedding: Embedding | None
+    """float32, shape (D,), unit length; None when it was refused."""
+    quality: float
+    """As a photo's; 0 when it was refused."""
+    refusal: str = ""
+    """Why it was refused, a value of `refusal.Refusal`; empty when it was not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +45,20 @@ class Photo:
     """The weight in the fusion, above 0, at most 1; 1 is a frontal, sharp, well-lit face."""
     original: bytes | None = None
     """The picture as uploaded, kept only with the consent `keep_photos`."""
+    again: Again | None = None
+    """What the coming model made of it; None while none is coming, or it was not looked at."""
+
+    def anew(self) -> "Photo | None":
+        """Return the photo as the coming model has it; None when it has not."""
+        if self.again is None or self.again.embedding is None:
+            return None
+        return replace(
+            self,
+            model_id=self.again.model_id,
+            embedding=self.again.embedding,
+            quality=self.again.quality,
+            again=None,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

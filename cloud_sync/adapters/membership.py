@@ -37,6 +37,7 @@ from cloud_sync.master import (
     Activate,
     Deactivate,
     Erase,
+    Forget,
     MasterChange,
     PutMaster,
     Withdraw,
@@ -147,14 +148,21 @@ class Membership:
         places = {ref: self._places(connection, ref, held[ref], now) for ref in sorted(wanted)}
         denials = [each for each in changes if isinstance(each, Withdraw)]
         everywhere = set(views(connection)) if denials else set()
+        forgotten = [each for each in changes if isinstance(each, Forget)]
         models = lock_views(
             connection,
             everywhere.union(
-                *(held[ref] for ref in riders - active), *(places[ref] for ref in places)
+                *(held[ref] for ref in riders - active),
+                *(places[ref] for ref in places),
+                *(held[each.rider_ref] for each in forgotten),
             ),
         )
         for ref in sorted(riders - active):
             self.publish(connection, sorted(held[ref]), [DropTemplate(ref)])
+        for gone_from in forgotten:
+            ref = gone_from.rider_ref
+            where = [view for view in held[ref] if models[view] == gone_from.model_id]
+            self.publish(connection, where if ref in active else (), [DropTemplate(ref)])
         for each in denials:
             denial = Denial(each.rider_ref, DenialReason.WITHDRAWN, now, each.denied_until)
             self.publish(connection, sorted(everywhere), [PutDenial(denial)])

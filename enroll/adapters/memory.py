@@ -22,17 +22,19 @@ from cloud_sync.master import (
     Activate,
     Deactivate,
     Erase,
+    Forget,
     MasterChange,
     PutMaster,
     Withdraw,
     rider_of,
 )
+from cloud_sync.model_change import ModelState, Phase
 from enroll.consent import ConsentRecord
 from enroll.lookalike import LookalikePair, Match, Verdict
 from enroll.rider import Rider, RiderState
 from enroll.stationing import put
-from enroll.store import CheckIn, Dossier, Erasure, IssuerSecret, StoreFailed
-from enroll.template import MasterTemplate, Photo
+from enroll.store import CheckIn, Dossier, Erasure, IssuerSecret, Remeasured, StoreFailed
+from enroll.template import Again, MasterTemplate, Photo
 
 
 @dataclass(slots=True)
@@ -43,8 +45,9 @@ class _State:
     stations: tuple[str, ...] = ()
     filled: frozenset[str] = frozenset()
     views: dict[str, tuple[Change, ...]] = field(default_factory=dict)
-    faces: dict[UUID, Template] = field(default_factory=dict)
-    """The master gallery."""
+    faces: dict[tuple[UUID, str], Template] = field(default_factory=dict)
+    """The master gallery, by rider and model."""
+    models: ModelState = field(default_factory=ModelState)
     active: frozenset[UUID] = frozenset()
     checked_in: dict[tuple[str, UUID], datetime] = field(default_factory=dict)
     ledger: tuple[Gone, ...] = ()
@@ -58,6 +61,7 @@ class _State:
             self.filled,
             dict(self.views),
             dict(self.faces),
+            self.models,
             self.active,
             dict(self.checked_in),
             self.ledger,
@@ -68,7 +72,15 @@ class _State:
         if dossier is None:
             return None
         mine = [pair for key, pair in self.pairs.items() if ref in key]
-        return replace(dossier, alike=tuple(sorted(mine, key=lambda pair: pair.found)))
+        alike = tuple(sorted(mine, key=lambda pair: pair.found))
+        return _as_of(replace(dossier, alike=alike, models=self.models))
+
+    def face(self, ref: UUID) -> Template | None:
+        """Return the template that stations may hold of a rider: of the model that stays."""
+        stays = self.models.trusted
+        mine = [face for (who, model), face in self.faces.items() if who == ref]
+        fitting = [face for face in mine if stays in ("", face.model_id)]
+        return max(fitting, key=lambda face: face.version, default=None)
 
 
 class MemoryRiderStore:
@@ -115,6 +127,56 @@ class MemoryRiderStore:
         """See `RiderStore.read_gallery`: there is nothing to read."""
         return 0
 
+    def set_models(self, models: ModelState) -> None:
+        """Let the cloud have these models, as its operator's commands do."""
+        with self._lock:
+            self._state.models = models
+
+    def to_measure(self, model_id: str, after: UUID | None, limit: int) -> tuple[UUID, ...]:
+        """See `RiderStore.to_measure`."""
+        waiting = [ref for ref, each in self._state.dossiers.items() if _waits(each, model_id)]
+        return _next(waiting, after, limit)
+
+    def remeasured(self, model_id: str) -> Remeasured:
+        """See `RiderStore.remeasured`."""
+        counts = {"done": 0, "waiting": 0, "refused": 0, "without": 0}
+        for dossier in self._state.dossiers.values():
+            if dossier.template is None:
+                continue
+            coming = dossier.next_template
+            if coming is not None and coming.model_id == model_id:
+                counts["done"] += 1
+            elif _waits(dossier, model_id):
+                counts["waiting"] += 1
+            elif any(photo.original for photo in dossier.photos):
+                counts["refused"] += 1
+            else:
+                counts["without"] += 1
+        return Remeasured(**counts)
+
+    def to_adopt(self, model_id: str, after: UUID | None, limit: int) -> tuple[UUID, ...]:
+        """See `RiderStore.to_adopt`."""
+        found = [ref for ref, each in self._state.dossiers.items() if _is_of_other(each, model_id)]
+        return _next(found, after, limit)
+
+    def forget_model(self, model_id: str) -> int:
+        """See `RiderStore.forget_model`."""
+        done = 0
+        with self._lock:
+            for ref, dossier in self._state.dossiers.items():
+                photos = tuple(
+                    replace(photo, again=None) if _is_again(photo, model_id) else photo
+                    for photo in dossier.photos
+                )
+                done += sum(_is_again(photo, model_id) for photo in dossier.photos)
+                coming = dossier.next_template
+                is_gone = coming is not None and coming.model_id == model_id
+                done += is_gone
+                self._state.dossiers[ref] = replace(
+                    dossier, photos=photos, next_template=None if is_gone else coming
+                )
+        return done
+
     def open_pairs(self) -> tuple[LookalikePair, ...]:
         """See `RiderStore.open_pairs`."""
         still = [p for p in self._state.pairs.values() if p.verdict is Verdict.OPEN]
@@ -145,14 +207,16 @@ class MemoryUnit:
             ref = rider_of(change)
             match change:
                 case PutMaster(template):
-                    faces[ref] = template
+                    faces[ref, template.model_id] = template
+                case Forget(ref, model_id):
+                    faces.pop((ref, model_id), None)
                 case Activate():
                     active.add(ref)
                 case Deactivate():
                     active.discard(ref)
                 case Erase() | Withdraw():
                     active.discard(ref)
-                    faces.pop(ref, None)
+                    self.state.faces = faces = {k: v for k, v in faces.items() if k[0] != ref}
         self.state.active = frozenset(active)
         for ref in dict.fromkeys(rider_of(change) for change in self.pending):
             self._follow(ref)
@@ -164,7 +228,7 @@ class MemoryUnit:
 
     def _follow(self, ref: UUID) -> None:
         """Put or drop one rider where a station holds something else."""
-        face = self.state.faces.get(ref) if ref in self.state.active else None
+        face = self.state.face(ref) if ref in self.state.active else None
         for station in self.state.stations:
             held = _held(self.state.views.get(station, ()), ref)
             if face is not None and held is not face:
@@ -225,18 +289,48 @@ class MemoryUnit:
     def drop_template(self, ref: UUID, now: datetime) -> None:
         """See `Unit.drop_template`."""
         del now
-        self._change(ref, template=None)
+        self._change(ref, template=None, next_template=None)
         self.pending.append(Erase(ref))
+
+    def measure(self, photo_id: UUID, again: Again) -> None:
+        """See `Unit.measure`."""
+        for ref, dossier in self.state.dossiers.items():
+            if any(photo.photo_id == photo_id for photo in dossier.photos):
+                photos = [
+                    replace(photo, again=again) if photo.photo_id == photo_id else photo
+                    for photo in dossier.photos
+                ]
+                self._change(ref, photos=tuple(photos))
+                return
+
+    def put_next(self, template: MasterTemplate) -> None:
+        """See `Unit.put_next`."""
+        made = template.version
+        self._change(template.rider_ref, next_template=template, templates_made=made)
+        self.pending.append(put(template))
+
+    def drop_next(self, ref: UUID, now: datetime) -> None:
+        """See `Unit.drop_next`."""
+        del now
+        self._change(ref, next_template=None)
+        self.pending.append(Forget(ref, self.state.models.next_id))
+
+    def adopt(self, ref: UUID) -> None:
+        """See `Unit.adopt`."""
+        dossier = self.read(ref)
+        assert dossier is not None
+        self._change(ref, photos=dossier.photos, template=dossier.template, next_template=None)
 
     def nearest(self, template: MasterTemplate, score_min: float) -> tuple[Match, ...]:
         """See `Unit.nearest`."""
         space = (template.model_id, template.transform_id)
         matches = [
-            Match(ref, float(template.vector @ dossier.template.vector))
+            Match(ref, float(template.vector @ other.vector))
             for ref, dossier in self.state.dossiers.items()
+            for other in (dossier.template, dossier.next_template)
             if ref != template.rider_ref
-            and dossier.template is not None
-            and (dossier.template.model_id, dossier.template.transform_id) == space
+            and other is not None
+            and (other.model_id, other.transform_id) == space
         ]
         close = [match for match in matches if match.score >= score_min]
         return tuple(sorted(close, key=lambda match: -match.score))
@@ -305,7 +399,8 @@ class MemoryUnit:
     def fill_station(self, station_id: str, keys: Sequence[PutKey], now: datetime) -> None:
         """See `Unit.fill_station`."""
         del now
-        faces = [PutTemplate(self.state.faces[ref]) for ref in sorted(self.state.active)]
+        found = [self.state.face(ref) for ref in sorted(self.state.active)]
+        faces = [PutTemplate(face) for face in found if face is not None]
         self._tell(station_id, [*keys, *faces])
         self.state.filled |= {station_id}
 
@@ -321,3 +416,43 @@ def _held(told: Sequence[Change], ref: UUID) -> Template | None:
         if isinstance(change, DropTemplate) and change.rider_ref == ref:
             return None
     return None
+
+
+def _as_of(dossier: Dossier) -> Dossier:
+    """Return a dossier as the model that stays has it: what another made counts as unread."""
+    stays, template, coming = dossier.models.trusted, dossier.template, dossier.next_template
+    if dossier.models.phase is not Phase.FINISHING:
+        if dossier.models.phase is Phase.RUNNING:
+            return dossier
+        photos = tuple(replace(photo, again=None) for photo in dossier.photos)
+        return replace(dossier, photos=photos, next_template=None)
+    anew = [photo if photo.model_id == stays else photo.anew() for photo in dossier.photos]
+    kept = tuple(photo for photo in anew if photo is not None)
+    own = [each for each in (template, coming) if each is not None and each.model_id == stays]
+    others = len(dossier.photos) - len(kept) + (template is not None and template not in own)
+    return replace(
+        dossier,
+        photos=kept,
+        template=own[0] if own else None,
+        next_template=None,
+        unread=dossier.unread + others,
+    )
+
+
+def _next(refs: Sequence[UUID], after: UUID | None, limit: int) -> tuple[UUID, ...]:
+    return tuple(sorted(ref for ref in refs if after is None or ref > after)[:limit])
+
+
+def _waits(dossier: Dossier, model_id: str) -> bool:
+    return any(photo.original and not _is_again(photo, model_id) for photo in dossier.photos)
+
+
+def _is_again(photo: Photo, model_id: str) -> bool:
+    return photo.again is not None and photo.again.model_id == model_id
+
+
+def _is_of_other(dossier: Dossier, model_id: str) -> bool:
+    made = [photo.model_id for photo in dossier.photos]
+    if dossier.template is not None:
+        made.append(dossier.template.model_id)
+    return any(each != model_id for each in made)

@@ -14,7 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from cloud_sync.adapters import claims, erasures, reconcile
+from cloud_sync.adapters import claims, erasures, model_state, reconcile
 from cloud_sync.adapters.at_rest import hold_keys
 from cloud_sync.adapters.faiss_index import FaissCandidateIndex
 from cloud_sync.adapters.master_follower import MasterSearch
@@ -28,10 +28,10 @@ from cloud_sync.erasure import Erasure as Gone
 from cloud_sync.erasure import LedgerFailed
 from cloud_sync.gallery import Change, PutKey
 from cloud_sync.key_store import KeysFailed
-from cloud_sync.master import Activate, Deactivate, Erase, MasterChange, Withdraw
+from cloud_sync.master import Activate, Deactivate, Erase, Forget, MasterChange, Withdraw
 from cloud_sync.rotation import PLAIN
 from cloud_sync.view import SpaceRefused
-from enroll.adapters import rows
+from enroll.adapters import measuring, rows
 from enroll.adapters import tables as t
 from enroll.adapters.sealing import (
     EMBEDDING,
@@ -45,8 +45,8 @@ from enroll.consent import ConsentRecord
 from enroll.lookalike import LookalikePair, Match, Verdict
 from enroll.rider import Rider, RiderState
 from enroll.stationing import put
-from enroll.store import CheckIn, Dossier, Erasure, IssuerSecret, StoreFailed
-from enroll.template import MasterTemplate, Photo
+from enroll.store import CheckIn, Dossier, Erasure, IssuerSecret, Remeasured, StoreFailed
+from enroll.template import Again, MasterTemplate, Photo
 
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
 """This package's Alembic revisions."""
@@ -167,6 +167,37 @@ class PostgresRiderStore:
         except (sa.exc.SQLAlchemyError, KeysFailed, IndexFailed) as error:
             raise StoreFailed(f"the gallery was not read: {type(error).__name__}") from error
 
+    def to_measure(self, model_id: str, after: UUID | None, limit: int) -> tuple[UUID, ...]:
+        """See `RiderStore.to_measure`."""
+        photo = t.photo.c
+        waits = photo.original.is_not(None) & photo.next_model_id.is_distinct_from(model_id)
+        with self._reading("the photos") as connection:
+            return measuring.page(connection, t.photo, waits, after, limit)
+
+    def remeasured(self, model_id: str) -> Remeasured:
+        """See `RiderStore.remeasured`."""
+        with self._reading("the photos") as connection:
+            return measuring.remeasured(connection, model_id)
+
+    def to_adopt(self, model_id: str, after: UUID | None, limit: int) -> tuple[UUID, ...]:
+        """See `RiderStore.to_adopt`."""
+        with self._reading("the photos") as connection:
+            found = [
+                measuring.page(connection, table, table.c.model_id != model_id, after, limit)
+                for table in (t.photo, t.template)
+            ]
+        return tuple(sorted({ref for refs in found for ref in refs})[:limit])
+
+    def forget_model(self, model_id: str) -> int:
+        """See `RiderStore.forget_model`."""
+        done = 0
+        while True:
+            with self.begin() as unit:
+                batch = unit.forget_model(model_id)
+            if not batch:
+                return done
+            done += batch
+
     def open_pairs(self) -> tuple[LookalikePair, ...]:
         """See `RiderStore.open_pairs`."""
         query = (
@@ -278,6 +309,8 @@ class PostgresUnit:
             "model_id": photo.model_id,
             "quality": photo.quality,
         }
+        if photo.again is not None:
+            row |= measuring.columns(row, photo.again, self._safe)
         label = photo_of(row)
         row["embedding"] = self._safe.seal(EMBEDDING, rows.to_bytes(photo.embedding), label)
         if photo.original is not None:
@@ -299,6 +332,41 @@ class PostgresUnit:
 
     def put_template(self, template: MasterTemplate) -> None:
         """See `Unit.put_template`."""
+        models = (template.model_id, model_state.read(self._connection).next_id)
+        mine = t.template.c.rider_ref == template.rider_ref
+        self._do(sa.delete(t.template).where(mine, t.template.c.model_id.not_in(models)))
+        self._put(template)
+
+    def measure(self, photo_id: UUID, again: Again) -> None:
+        """See `Unit.measure`."""
+        mine = t.photo.c.photo_id == photo_id
+        query = sa.select(t.photo.c.photo_id, t.photo.c.rider_ref).where(mine)
+        row = self._connection.execute(query).mappings().one()
+        changed = measuring.columns(row, again, self._safe)
+        self._do(sa.update(t.photo).where(mine).values(changed))
+
+    def put_next(self, template: MasterTemplate) -> None:
+        """See `Unit.put_next`."""
+        self._put(template)
+
+    def drop_next(self, ref: UUID, now: datetime) -> None:
+        """See `Unit.drop_next`."""
+        model_id = model_state.read(self._connection).next_id
+        mine = (t.template.c.rider_ref == ref) & (t.template.c.model_id == model_id)
+        self._do(sa.delete(t.template).where(mine))
+        self._tell(Forget(ref, model_id), now)
+
+    def adopt(self, ref: UUID) -> None:
+        """See `Unit.adopt`."""
+        measuring.adopt(
+            self._connection, ref, model_state.read(self._connection).trusted, self._safe
+        )
+
+    def forget_model(self, model_id: str) -> int:
+        """Delete a batch of what a model made; return how much, 0 when nothing is left."""
+        return measuring.forget(self._connection, model_id)
+
+    def _put(self, template: MasterTemplate) -> None:
         fields: dict[str, object] = {
             "version": template.version,
             "model_id": template.model_id,
@@ -309,7 +377,7 @@ class PostgresUnit:
         label = template_of({"rider_ref": template.rider_ref, **fields})
         fields["vector"] = self._safe.seal(TEMPLATE, rows.to_bytes(template.vector), label)
         new = insert(t.template).values(rider_ref=template.rider_ref, **fields)
-        self._do(new.on_conflict_do_update(index_elements=["rider_ref"], set_=fields))
+        self._do(new.on_conflict_do_update(index_elements=["rider_ref", "model_id"], set_=fields))
         self._update(template.rider_ref, templates_made=template.version)
         self._tell(put(template), template.made)
 

@@ -18,6 +18,7 @@ from enroll.template import MasterTemplate
 TEMPLATE = "enroll.template.vector"
 EMBEDDING = "enroll.photo.embedding"
 ORIGINAL = "enroll.photo.original"
+NEXT_EMBEDDING = "enroll.photo.next_embedding"
 
 UNIT_LOCK = 0x656E726C
 """`enrl`: one unit at a time. Units last milliseconds (pictures are judged outside), and two
@@ -48,10 +49,20 @@ def photo_of(row: Mapping[Any, Any]) -> bytes:
     return bytes(row["photo_id"].bytes + row["rider_ref"].bytes + row["model_id"].encode())
 
 
+def next_photo_of(row: Mapping[Any, Any]) -> bytes:
+    """Return what is authenticated beside what the coming model made of a photo.
+
+    Args:
+        row: Of `photo`.
+    """
+    return photo_of(dict(row) | {"model_id": row["next_model_id"]})
+
+
 COLUMNS = (
     SealedColumn(t.template, "vector", TEMPLATE, template_of, floats="<f4"),
     SealedColumn(t.photo, "embedding", EMBEDDING, photo_of),
     SealedColumn(t.photo, "original", ORIGINAL, photo_of),
+    SealedColumn(t.photo, "next_embedding", NEXT_EMBEDDING, next_photo_of),
 )
 """All there is. Embeddings of photos stay in the model's own space: templates are made of them."""
 

@@ -51,6 +51,10 @@ photo = sa.Table(
     sa.Column("embedding", sa.LargeBinary, nullable=False),  # sealed, float32, little endian
     sa.Column("quality", sa.Double, nullable=False),
     sa.Column("original", sa.LargeBinary),  # sealed JPEG
+    sa.Column("next_model_id", sa.Text),  # the coming model, once it has looked at the photo
+    sa.Column("next_embedding", sa.LargeBinary),  # sealed, as the embedding
+    sa.Column("next_quality", sa.Double),
+    sa.Column("next_refusal", sa.Text),
     sa.Index("photo_by_rider", "rider_ref", "number"),
 )
 
@@ -59,7 +63,7 @@ template = sa.Table(
     metadata,
     sa.Column("rider_ref", _REF, sa.ForeignKey(f"{SCHEMA}.rider.ref"), primary_key=True),
     sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("model_id", sa.Text, nullable=False),
+    sa.Column("model_id", sa.Text, primary_key=True),
     sa.Column("transform_id", sa.Text, nullable=False),
     sa.Column("vector", sa.LargeBinary, nullable=False),  # sealed, float32, little endian
     sa.Column("made", _TIME, nullable=False),

@@ -5,10 +5,12 @@ No answer holds an embedding, a template or a photo.
 
 from typing import Any
 
+from cloud_sync.model_change import Phase
 from enroll.consent import TEXTS, Purpose, standing
 from enroll.enrollment import DECLINE_MESSAGES, Decline, Declined
 from enroll.purse import End, PurseView, TripRow
 from enroll.refusal import ADVICE, MESSAGES, Refused
+from enroll.remeasure import CAUSE
 from enroll.rider import RiderState
 from enroll.stationing import allowed, held_back, wanted
 from enroll.store import Dossier
@@ -26,6 +28,7 @@ DECLINE_STATUS = {
     Decline.HOMES_FULL: 422,
     Decline.FACE_OFF: 409,
     Decline.UNKNOWN_STATION: 404,
+    Decline.MODEL_CHANGES: 503,
 }
 """HTTP status of each."""
 
@@ -33,6 +36,16 @@ _ALIKE = (
     "Another account has a face very much like yours, so gates cannot tell the two apart safely. "
     "Is it an older account of your own? Withdraw it there. Otherwise please use the ride code "
     "until our staff has checked."
+)
+
+
+_LOST = (
+    "Our gates see faces in a new way and do not know you by the photos you had. Please add a new "
+    "photo; until then your ride code works at every gate."
+)
+_UNKNOWN_TO_NEW_GATES = (
+    "Your face opens the gates you know. We are changing them one by one, and the new ones do not "
+    "know you yet: please add a new photo. Your ride code works at every gate."
 )
 
 
@@ -88,6 +101,7 @@ def face_in_words(dossier: Dossier) -> str:
             "You have withdrawn. Nothing of your face is kept.",
         ),
         (not may.store, "Your face is not set up: choose first what we may do."),
+        (not dossier.photos and _is_lost(dossier), _LOST),
         (not dossier.photos, "Your face is not set up: add a photo."),
         (
             held_back(dossier),
@@ -101,9 +115,19 @@ def face_in_words(dossier: Dossier) -> str:
             not may.send,
             "Your face stays here: sending it to the stations, or charging, is not switched on.",
         ),
+        (_is_unknown_to_new_gates(dossier), _UNKNOWN_TO_NEW_GATES),
     )
     words = (text for hinders, text in hindrances if hinders)
     return next(words, "Your face opens the gates.")
+
+
+def _is_lost(dossier: Dossier) -> bool:
+    """Tell whether the last thing that became of the face is a change of the gates' model."""
+    return bool(dossier.erasures) and dossier.erasures[-1].cause == CAUSE
+
+
+def _is_unknown_to_new_gates(dossier: Dossier) -> bool:
+    return dossier.models.phase is Phase.RUNNING and dossier.next_template is None
 
 
 def consents() -> Answer:

@@ -162,17 +162,19 @@ async def add_photo(rider: Owner, desk: TheDesk, request: Request) -> Response:
     """Judge one photo: 201 when taken, 200 when known already, 422 with advice when refused."""
     data = await upload.photo(request, bytes_max=desk.upload_bytes_max)
     async with desk.judging:
-        return await run_in_threadpool(_take, desk, rider.rider.ref, data)
+        return await run_in_threadpool(_take, desk, rider, data)
 
 
-def _take(desk: Desk, ref: UUID, data: bytes | None) -> Response:
-    if desk.assess is None:
+def _take(desk: Desk, rider: Dossier, data: bytes | None) -> Response:
+    ref = rider.rider.ref
+    assess, coming = desk.judges(rider.models)
+    if assess is None:
         raise HTTPException(503, "Photos cannot be judged now. Ride codes work all the same.")
     if data is None:
         return JSONResponse(answers.refused(Refused(Refusal.TOO_LARGE)), 422)
     photo_id = desk.new_id()
     outcome = desk.enrollment.add_photo(
-        ref, data, assess=desk.assess, photo_id=photo_id, now=desk.clock()
+        ref, data, assess=assess, photo_id=photo_id, now=desk.clock(), coming=coming
     )
     if isinstance(outcome, Refused):
         return JSONResponse(answers.refused(outcome), 422)

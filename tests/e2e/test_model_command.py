@@ -1,0 +1,154 @@
+"""A change of the model as an operator types it: begin, reembed (killed once), status, finish.
+
+The old model is a stand-in; the new one is the real `open` pack, which measures real kept photos.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from cloud_sync.adapters import postgres as cloud
+from cloud_sync.adapters.erasure_file import ErasureFile
+from cloud_sync.adapters.membership import Membership
+from cloud_sync.view import EdgeNode
+from edge_gate.face import Embedding
+from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
+from enroll.consent import Purpose
+from enroll.enrollment import Enrollment, EnrollmentConfig
+from enroll.lookalike import LookalikeConfig
+from enroll.photo import Accepted
+from enroll.remeasure import CAUSE
+from enroll.store import Dossier
+from fare.adapters import database
+from models.manifest import pack
+from tests.cloud_city import SOURCING
+from tests.keys import safe_in
+from tests.people import portraits
+from tests.riders import FACE_CONSENTS, MODELS, direction, eye, png
+
+OLD = "past/space@000000000000"
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+
+class Office:
+    """Riders enrolled by an old model, and the operator's commands."""
+
+    def __init__(self, url: str, engine: sa.Engine, folder: Path) -> None:
+        self._folder = folder
+        self._environment = os.environ | {
+            "GATELINE_DATABASE_URL": url,
+            "GATELINE_KEYS": str(folder / "keys"),
+            "GATELINE_LEDGER": str(folder / "ledger"),
+            "GATELINE_MODELS": str(MODELS),
+        }
+        safe = safe_in(folder / "keys")
+        database.migrate(engine, "cloud_sync", cloud.VERSIONS)
+        database.migrate(engine, "enroll", VERSIONS)
+        views = cloud.PostgresViewLog(engine, safe)
+        views.admit(EdgeNode("edge-1", "zhonglou", bytes(32)), NOW)
+        copy = ErasureFile(folder / "ledger", lambda: safe.ring.cloud_key)
+        self.store = PostgresRiderStore(engine, Membership(SOURCING, safe), copy.append)
+        self._enrollment = Enrollment(self.store, EnrollmentConfig(), LookalikeConfig())
+
+    def enrolls(self, seed: int, photo: bytes, *, keeps: bool = True) -> UUID:
+        """Let somebody enroll; the old model sees some face."""
+        ref = uuid4()
+        self._enrollment.create(ref=ref, name="", minor=False, key_hash=ref.bytes * 2, now=NOW)
+        for purpose in (*FACE_CONSENTS, *([Purpose.KEEP_PHOTOS] if keeps else [])):
+            self._enrollment.choose(ref, purpose, given=True, now=NOW)
+
+        def old(data: bytes, _first: Embedding | None) -> Accepted:
+            return Accepted(direction(seed), OLD, 0.9, 1.0, data)
+
+        taken = self._enrollment.add_photo(ref, photo, assess=old, photo_id=uuid4(), now=NOW)
+        assert isinstance(taken, Dossier)
+        return ref
+
+    def starts(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command."""
+        return subprocess.Popen(
+            [sys.executable, "-m", *words],
+            env=self._environment,
+            cwd=self._folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def types(self, *words: str) -> tuple[int, str, str]:
+        """Run a command to its end; return its status and what it printed."""
+        with self.starts(*words) as process:
+            out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+    def measured(self, *refs: UUID) -> int:
+        """Return how many of some riders have a template of the coming model."""
+        found = [self.store.find(ref) for ref in refs]
+        return sum(each is not None and each.next_template is not None for each in found)
+
+
+@pytest.fixture
+def office(database_url: str, engine: sa.Engine, tmp_path: Path) -> Office:
+    """Give an office with an empty database."""
+    eye()  # skips where the real models are not installed
+    return Office(database_url, engine, tmp_path)
+
+
+def test_begin_reembed_killed_and_again_status_finish(office: Office) -> None:
+    """Killed in the middle, `reembed` goes on; whoever the new model does not know is told so."""
+    new = f"{pack('open').space}@{pack('open').files['embedder'].sha256[:12]}"
+    people = portraits()
+    known = [
+        office.enrolls(seed, png(people[name]))
+        for seed, name in enumerate(("Robin", "Sasha", "Kim", "Jules", "Noor", "Toni"), 1)
+    ]
+    blank = office.enrolls(91, png(np.full((300, 300, 3), 128, np.uint8)))
+    unkept = office.enrolls(92, png(people["Eileen"]), keeps=False)
+
+    assert office.types("cloud_sync", "model", "begin", new)[0] == 0
+    process = office.starts("enroll", "reembed", "--pack", "open")
+    until = time.monotonic() + 60
+    while not office.measured(*known):
+        assert time.monotonic() < until
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    cut = office.measured(*known)
+    status, out, err = office.types("cloud_sync", "model", "finish")
+    assert status == 1, out
+    assert "not now" in err
+
+    status, out, err = office.types("enroll", "reembed", "--pack", "open")
+
+    assert status == 0, err
+    assert f"{6 - cut} riders measured anew, " in out
+    assert "6 done, 0 waiting, 1 with no face found" in out
+    assert "1 without a kept photo" in out
+    made = {ref: office.store.find(ref) for ref in known}
+    assert {each and each.templates_made for each in made.values()} == {2}  # nobody twice
+    _, out, _ = office.types("cloud_sync", "model", "status")
+    assert "phase: running" in out
+    assert f"riders at stations with a template of {OLD}: 8" in out
+    assert f"riders at stations with a template of {new}: 6" in out
+    assert "zhonglou (coming): 6 templates, 0 nodes" in out
+
+    status, out, err = office.types("cloud_sync", "model", "finish")
+
+    assert status == 0, err
+    assert f"{OLD}: 8 templates erased" in out
+    dossiers = [office.store.find(ref) for ref in known]
+    assert {each and each.template and each.template.model_id for each in dossiers} == {new}
+    for ref in (blank, unkept):
+        lost = office.store.find(ref)
+        assert lost is not None
+        assert (lost.template, lost.erasures[-1].cause) == (None, CAUSE)
