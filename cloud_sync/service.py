@@ -81,6 +81,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", tools: 
     )
     serve.add_argument("--metrics", help="host:port where Prometheus reads this process's events")
     serve.add_argument("--pack", default="open", help="whose calibration counts for presence")
+    serve.add_argument("--next-pack", help="and of the coming one, while the model is changed")
     add_choice(serve)
     serve.set_defaults(run=partial(_serve, tools))
 
@@ -142,7 +143,8 @@ async def _serve_until_told(
         chores.append(asyncio.create_task(keeping))
     desk = None
     if chosen.presence:
-        desk = opened(engine, membership, chosen.pack, chosen_index(chosen))
+        packs = [name for name in (chosen.pack, chosen.next_pack) if name]
+        desk = opened(engine, membership, packs, chosen_index(chosen))
         chores.append(asyncio.create_task(desk.attend_for_ever()))
 
     def ready(ports: Ports) -> None:

@@ -22,8 +22,9 @@ from enroll.lookalike import LookalikeConfig, LookalikePair, Match, Verdict, pai
 from enroll.photo import Accepted
 from enroll.refusal import Refusal, Refused
 from enroll.rider import NotPossible, Rider, RiderEvent, RiderState, step
-from enroll.stationing import allowed, due, wanted
-from enroll.store import CheckIn, Dossier, Erasure, RiderStore, Unit
+from enroll.settling import erase, gone, read_in, settle
+from enroll.stationing import allowed, wanted
+from enroll.store import CheckIn, Dossier, RiderStore, Unit
 from enroll.template import Again, MasterTemplate, Photo, fuse
 
 
@@ -245,7 +246,7 @@ class Enrollment:
                 unit.set_homes(ref, (), now)
                 unit.tell_master(Withdraw(ref, now + self.config.code_life), now)
                 # Told also of a rider whose face went before: a backup may have it.
-                unit.tell_ledger(_gone(ref, now, event.value))
+                unit.tell_ledger(gone(ref, now, event.value))
                 dossier = read_in(unit, ref)
             return dossier
 
@@ -456,10 +457,6 @@ _PURPOSES = {f"consent_{purpose.value}": purpose for purpose in Purpose}
 """Which consent was taken back, by the cause of the erasure that followed from it."""
 
 
-def _gone(ref: UUID, now: datetime, cause: str) -> Gone:
-    return Gone(ref, now, cause, is_final=cause == RiderEvent.WITHDRAW.value)
-
-
 def first_anew(photos: Sequence[Photo]) -> Embedding | None:
     """Return what the coming model made of the first photo that it took; None when it took none."""
     anew = (photo.anew() for photo in photos)
@@ -487,42 +484,3 @@ def _same_picture(photo: Photo, judged: Accepted) -> bool:
 
 def _guardian_missing(dossier: Dossier) -> bool:
     return dossier.rider.minor and Purpose.GUARDIAN not in standing(dossier.consents)
-
-
-def read_in(unit: Unit, ref: UUID) -> Dossier:
-    """Return the dossier of a rider who was read in this unit before."""
-    dossier = unit.read(ref)
-    assert dossier is not None, "the rider was read in this unit before"
-    return dossier
-
-
-def erase(unit: Unit, dossier: Dossier, now: datetime, cause: str) -> None:
-    """Delete everything measured or seen of a face, and keep the proof."""
-    ref = dossier.rider.ref
-    unit.drop_photos(ref)
-    unit.drop_template(ref, now)
-    freed = [pair.other if pair.one == ref else pair.one for pair in dossier.alike]
-    unit.drop_pairs(ref)
-    originals = sum(photo.original is not None for photo in dossier.photos)
-    templates = sum(each is not None for each in (dossier.template, dossier.next_template))
-    unit.add_erasure(Erasure(ref, now, cause, len(dossier.photos), originals, templates))
-    unit.tell_ledger(_gone(ref, now, cause))
-    for other in freed:
-        settle(unit, other, now, "pair_gone")
-
-
-def settle(unit: Unit, ref: UUID, now: datetime, cause: str) -> Dossier:
-    """Delete what may no longer be kept, tell the master gallery what is due; return the result."""
-    dossier = read_in(unit, ref)
-    may = allowed(dossier)
-    if not may.store and (dossier.photos or dossier.template or dossier.unread):
-        erase(unit, dossier, now, cause)
-    elif not may.keep_photos and any(photo.original for photo in dossier.photos):
-        unit.drop_originals(ref)
-    dossier = read_in(unit, ref)
-    change = due(dossier)
-    if change is not None:
-        unit.tell_master(change, now)
-        template = wanted(dossier)
-        unit.set_stationed(ref, template.version if template else 0)
-    return read_in(unit, ref)

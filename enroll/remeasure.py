@@ -15,11 +15,10 @@ from cloud_sync.model_change import ModelState, Phase
 from enroll.enrollment import (
     Assess,
     Enrollment,
-    erase,
     first_anew,
     judged_again,
-    settle,
 )
+from enroll.settling import erase, settle
 from enroll.stationing import allowed
 from enroll.template import Again, Photo
 

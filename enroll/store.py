@@ -71,6 +71,10 @@ class Dossier:
     unread: int = 0
     """Photos and templates in store that do not open, or are of a model that is going; an erasure
     takes them along."""
+    past_photos: int = 0
+    """Of those unread: photos that only a model that is going has measured."""
+    past_templates: int = 0
+    """Of those unread: templates of a model that is going."""
     models: ModelState = field(default_factory=ModelState)
     """Which models the cloud has: the same for everybody."""
 

@@ -1,6 +1,6 @@
 """A presence desk for a pack of models: an index, and what the model's scores mean."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -12,20 +12,21 @@ from models.manifest import pack
 
 
 def opened(
-    engine: sa.Engine, membership: Membership, pack_name: str, index: IndexChoice
+    engine: sa.Engine, membership: Membership, pack_names: Sequence[str], index: IndexChoice
 ) -> PresenceDesk:
-    """Return a desk with an index and the calibration of a pack.
+    """Return a desk with an index and the calibrations of packs.
 
     Args:
         engine: The database.
         membership: Puts riders into views.
-        pack_name: Of the manifest.
+        pack_names: Of the manifest; while the model is changed that of the coming one, too.
         index: Where the gallery is searched.
 
     Raises:
         PackUnknown: There is no such pack.
     """
-    return PresenceDesk(engine, membership, calibrated(pack_name), make_index=index.make)
+    known = {key: each for name in pack_names for key, each in calibrated(name).items()}
+    return PresenceDesk(engine, membership, known, make_index=index.make)
 
 
 def calibrated(pack_name: str) -> Mapping[str, Calibration]:

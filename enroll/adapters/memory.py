@@ -429,13 +429,16 @@ def _as_of(dossier: Dossier) -> Dossier:
     anew = [photo if photo.model_id == stays else photo.anew() for photo in dossier.photos]
     kept = tuple(photo for photo in anew if photo is not None)
     own = [each for each in (template, coming) if each is not None and each.model_id == stays]
-    others = len(dossier.photos) - len(kept) + (template is not None and template not in own)
+    past_photos = len(dossier.photos) - len(kept)
+    past_templates = int(template is not None and template not in own)
     return replace(
         dossier,
         photos=kept,
         template=own[0] if own else None,
         next_template=None,
-        unread=dossier.unread + others,
+        unread=dossier.unread + past_photos + past_templates,
+        past_photos=past_photos,
+        past_templates=past_templates,
     )
 
 

@@ -67,7 +67,8 @@ def read(connection: sa.Connection, ref: UUID, safe: Safe) -> Dossier | None:
         coming = []
     kept = rows(t.photo, "number")
     photos, blank = opened([row for row in kept if _is_measured(row, models)], _photo(models), safe)
-    others = len(templates) - len(mine_now) - len(coming) + len(kept) - len(photos) - blank
+    past_templates = len(templates) - len(mine_now) - len(coming)
+    past_photos = len(kept) - len(photos) - blank
     return Dossier(
         rider=Rider(
             rider["ref"],
@@ -85,7 +86,9 @@ def read(connection: sa.Connection, ref: UUID, safe: Safe) -> Dossier | None:
         stationed=rider["stationed"],
         alike=tuple(pair(row) for row in pairs.mappings()),
         erasures=tuple(_erasure(row) for row in rows(t.erasure, "number")),
-        unread=faceless + blank + others,
+        unread=faceless + blank + past_photos + past_templates,
+        past_photos=past_photos,
+        past_templates=past_templates,
         models=models,
         homes=claims.homes(connection, ref),
     )

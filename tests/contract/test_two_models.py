@@ -250,7 +250,7 @@ def test_the_whole_way(bench: Bench) -> None:
     assert after.next_template is None
     gone = desk.office.dossier(ben)
     assert (gone.photos, gone.template, gone.stationed, gone.unread) == ((), None, 0, 0)
-    assert [each.cause for each in gone.erasures] == [CAUSE]
+    assert [(each.cause, each.photos, each.templates) for each in gone.erasures] == [(CAUSE, 1, 1)]
 
     # A new photo is all that is needed, and the old model's judge is not heard any more.
     assert desk.adds(ben, b"Ben 1") == Declined(Decline.MODEL_CHANGES)

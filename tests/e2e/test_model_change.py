@@ -8,7 +8,7 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -17,6 +17,9 @@ import pytest
 import sqlalchemy as sa
 
 from cloud_sync.adapters import erasures, model_change
+from cloud_sync.adapters import membership as membership_module
+from cloud_sync.adapters import next_view as next_view_module
+from cloud_sync.adapters import publish as publish_module
 from cloud_sync.adapters.erasures import PostgresErasureLedger
 from cloud_sync.adapters.grpc_client import FollowerConfig, GalleryFollower
 from cloud_sync.adapters.grpc_server import Ports, ServerConfig, Stores, serve
@@ -35,14 +38,14 @@ from cloud_sync.budget import Budget
 from cloud_sync.claim import CHECK_IN
 from cloud_sync.content import Space
 from cloud_sync.erasure import Erasure
-from cloud_sync.gallery import Delta, DropTemplate, PutTemplate, Template
+from cloud_sync.gallery import Delta, DropTemplate, PutDenial, PutTemplate, Template
 from cloud_sync.generate import templates
 from cloud_sync.lease import Anchor, Lease
 from cloud_sync.master import Activate, MasterChange, PutMaster, Withdraw
 from cloud_sync.model_change import NotNow, Phase
 from cloud_sync.replica import Holding
-from cloud_sync.view import EdgeNode
-from cloud_sync.view_id import next_view
+from cloud_sync.view import EdgeNode, SpaceRefused
+from cloud_sync.view_id import is_next, next_view
 from tests.cloud_city import BELL, DRUM, SOURCING
 from tests.keys import SAFE
 from tests.trust import source, trust_of
@@ -349,3 +352,82 @@ def test_claims_reconciling_and_new_stations_serve_both(city: Cloud) -> None:
     for station in (BELL, DRUM, "west-gate"):
         assert city.holds(next_view(station)) == {ANA: NEW, BEN: NEW}
         assert city.holds(station) == dict.fromkeys((ANA, BEN, CEM), OLD)
+
+
+def leaves_both(city: Cloud, mistake: Callable[[], object] = lambda: None) -> bool:
+    """Begin a change, bring Ana over and let her leave; return whether both views let her go."""
+    model_change.begin(city.engine, SAFE, NEW, datetime.now(UTC))
+    city.settle(face(ANA, NEW, 2))
+    assert city.holds(BELL)[ANA] == OLD
+    assert city.holds(next_view(BELL))[ANA] == NEW
+    mistake()
+    city.settle(Withdraw(ANA, datetime.now(UTC) + timedelta(minutes=3)))
+    denied = [
+        isinstance(each, PutDenial) and each.denial.rider_ref == ANA
+        for view in (BELL, next_view(BELL))
+        for each in city.views.whole(view).changes
+    ]
+    held = {*city.holds(BELL), *city.holds(next_view(BELL))}
+    return ANA not in held and sum(denied) == 2
+
+
+class TestControls:
+    """Each promise is broken by the mistake that it is there for."""
+
+    def test_nothing_is_broken(self, city: Cloud) -> None:
+        """Without a mistake, both views let her go."""
+        assert leaves_both(city)
+
+    def test_a_withdrawal_that_knows_first_views_alone(
+        self, city: Cloud, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Were the second view's tombstone forgotten, the check would see it."""
+        held_by = membership_module.held_by
+
+        def forgets(connection: sa.Connection, refs: Iterable[UUID]) -> object:
+            found = held_by(connection, refs)
+            return {
+                ref: {view: held for view, held in views.items() if not is_next(view)}
+                for ref, views in found.items()
+            }
+
+        assert not leaves_both(
+            city, lambda: monkeypatch.setattr(membership_module, "held_by", forgets)
+        )
+
+    def test_an_order_that_knows_first_views_alone(
+        self, city: Cloud, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Were the second view's deny list forgotten, the check would see it."""
+        stations = publish_module.stations
+        assert not leaves_both(
+            city, lambda: monkeypatch.setattr(membership_module, "views", stations)
+        )
+
+    def test_a_put_that_mixes_spaces(self, city: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Were views taken for one model's, the log itself would refuse the other's template."""
+        lock_views = membership_module.lock_views
+
+        def mixes(connection: sa.Connection, view_ids: Iterable[str]) -> dict[str, str]:
+            return dict.fromkeys(lock_views(connection, view_ids), NEW)
+
+        model_change.begin(city.engine, SAFE, NEW, datetime.now(UTC))
+        monkeypatch.setattr(membership_module, "lock_views", mixes)
+
+        with pytest.raises(SpaceRefused):
+            city.settle(face(ANA, NEW, 2))
+        assert set(city.holds(BELL).values()) == {OLD}
+
+    def test_a_cloud_that_serves_everybody_the_first_view(
+        self, city: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Were the model not looked at, the new node would be refused, never served the old one."""
+        model_change.begin(city.engine, SAFE, NEW, datetime.now(UTC))
+        city.settle(face(ANA, NEW, 2))
+        monkeypatch.setattr(next_view_module, "followed", lambda station, *_: station)
+        new = Node(city, "bell-2", BELL, NEW, tmp_path)
+        try:
+            time.sleep(0.5)
+            assert new.riders == {}
+        finally:
+            new.stop()
