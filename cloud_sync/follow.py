@@ -273,7 +273,10 @@ def _chunk(state: Follower, chunk: Chunk) -> Step:
     if here is Place.PAST:  # a duplicate: it is on disk already
         return state, (Say(Ack(chunk.nonce, state.applied_rev)),)
     if here is Place.AHEAD and state.refusing:
-        return state, ()
+        # The cloud starts again before it, so all of the log up to it is still to come and this may
+        # count early; whoever it shuts out is not let in meanwhile.
+        is_early = chunk.is_expulsion and _problem(chunk) is None
+        return state, (_storing(chunk),) if is_early else ()
     if here is not Place.DUE:
         nack = Nack(chunk.nonce, NackCode.WRONG_REVISION, "the chunk does not start here")
         return state, (Say(nack), HangUp(f"a chunk from {chunk.from_rev} does not fit"))

@@ -55,6 +55,8 @@ def _content(state: Serving, head: Head, now_s: float) -> Step:
     """Send parts of the snapshot, or read on in the log, as far as the credit goes."""
     effects: list[Effect] = []
     match state.plan:
+        case Snapshot() if state.is_expelling:
+            pass  # whoever must be shut out goes before the next part
         case Snapshot(chunk_count=count, protocol=protocol):
             part = (PART_ITEMS if protocol >= PROTOCOL else CHUNK_ITEMS) * _ITEM_BYTES
             while state.next_index < count and state.credit.fits(part):

@@ -122,6 +122,14 @@ class ReadUrgent:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadAbsent:
+    """Look whom the edge may have and the view has not; answer `UrgentRead`."""
+
+    rev: int
+    """Of the snapshot that the edge takes meanwhile, at which it will stand."""
+
+
+@dataclass(frozen=True, slots=True)
 class Compare:
     """Compare a digest with the view; answer `Compared`."""
 
@@ -193,6 +201,7 @@ Effect = (
     | SendPart
     | Read
     | ReadUrgent
+    | ReadAbsent
     | Compare
     | NoteDivergence
     | SendRepair

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from cloud_sync.credit import WINDOW
 from cloud_sync.messages import (
+    PROTOCOL,
     Ack,
     Bookmark,
     Deny,
@@ -37,6 +38,7 @@ from cloud_sync.serve_signals import (
     Planned,
     Quarantine,
     Read,
+    ReadAbsent,
     ReadUrgent,
     Send,
     SendPart,
@@ -69,6 +71,7 @@ __all__ = [
     "Planned",
     "Quarantine",
     "Read",
+    "ReadAbsent",
     "ReadUrgent",
     "Send",
     "SendPart",
@@ -128,6 +131,12 @@ def _planned(state: Serving, event: Planned, now_s: float) -> Step:
             noted = (NoteAck(epoch, rev),)  # the hello says what is durable; its ack may be lost
         case Snapshot(rev=rev):
             state = replace(state, next_index=event.first_index, urgent_rev=rev)
+            if plan.protocol >= PROTOCOL:
+                # Until the snapshot is whole the edge goes on with what it has, in memory even when
+                # its disk was lost; what was dropped since may lie before the snapshot in the log,
+                # or be compacted.
+                state = replace(state, is_expelling=True)
+                noted = (ReadAbsent(rev),)
         case _:
             reason = plan.detail
             return state, (Send(plan), HangUp(reason, alarm=isinstance(plan, Deny)))

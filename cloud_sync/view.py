@@ -22,6 +22,9 @@ CHUNK_ITEMS = 256
 """Changes in a chunk: some 280 kB, far below gRPC's 4 MiB (reference/reliability.md, 2.4)."""
 URGENT_MAX = 4_096
 """Lines that one expulsion is made of at most: 260 kB."""
+ABSENT_MAX = 512
+"""Riders that an edge is told to forget before a snapshot at most: 33 kB, 4 s at 64 kbit/s. The
+erasures come first, then the newest drops."""
 PART_ITEMS = 32
 """Changes in a part of a snapshot, which is cut once for fast lines and slow ones: 35 kB, 4.4 s at
 64 kbit/s. A chunk holds one part or several."""
@@ -225,6 +228,15 @@ class ViewLog(Protocol):
 
         Raises:
             HistoryGone: The log does not reach back, or the epoch is another.
+        """
+        ...
+
+    def absent(self, edge_id: str, station_id: str, rev: int) -> Page:
+        """Return drops of riders whom an edge may have and its station's view has not.
+
+        Those whose erasure the edge has not confirmed, then those that the log still tells of, the
+        newest first; no more than `ABSENT_MAX`. For an edge that is to take a snapshot of revision
+        `rev`, at which the page stands.
         """
         ...
 

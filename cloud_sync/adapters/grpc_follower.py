@@ -35,6 +35,8 @@ _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1
 """How soon the loop sees that it must stop, seconds."""
 _MARK_S = 60.0
+_NO_EPOCH = UUID(int=0)
+"""Of a replica that holds nothing."""
 """Between two notes on disk that time has passed, seconds: a clock set back across a restart wins
 no more than this."""
 
@@ -238,11 +240,13 @@ class GalleryFollower:
         return done
 
     def _tell(self, changes: tuple[Change, ...]) -> None:
-        """Tell the station of changes that move no revision."""
+        """Tell the station of changes that move no revision.
+
+        Also where the file was found damaged and dropped: its gates still match with what it held.
+        """
         standing = self._replica.standing()
-        if standing.epoch is not None:
-            rev = standing.applied_rev
-            self._on_changes(Delta(standing.epoch, rev, rev, changes))
+        rev = standing.applied_rev
+        self._on_changes(Delta(standing.epoch or _NO_EPOCH, rev, rev, changes))
 
     def _mended(self, repair: Repair) -> follow.Event:
         self.divergences += 1

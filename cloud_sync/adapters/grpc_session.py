@@ -193,7 +193,12 @@ class Session:
 
     async def _perform(self, effect: serve_view.Effect) -> serve_view.Event | None:
         match effect:
-            case serve_view.Read() | serve_view.ReadUrgent() | serve_view.Compare():
+            case (
+                serve_view.Read()
+                | serve_view.ReadUrgent()
+                | serve_view.ReadAbsent()
+                | serve_view.Compare()
+            ):
                 return await self._read_for(effect)
             case serve_view.TakeSnapshot():
                 # What the edge had begun is over: the view has changed under it, or an item that no
@@ -230,7 +235,11 @@ class Session:
                 await self._say(await asyncio.to_thread(self._mending.repair, effect))
 
     async def _read_for(
-        self, effect: serve_view.Read | serve_view.ReadUrgent | serve_view.Compare
+        self,
+        effect: serve_view.Read
+        | serve_view.ReadUrgent
+        | serve_view.ReadAbsent
+        | serve_view.Compare,
     ) -> serve_view.Event:
         station = self._view_id
         try:
@@ -243,6 +252,9 @@ class Session:
                 case serve_view.ReadUrgent(epoch, base_rev, from_rev):
                     page = await asyncio.to_thread(self._views.urgent, station, epoch, from_rev)
                     return serve_view.UrgentRead(base_rev, page)
+                case serve_view.ReadAbsent(rev):
+                    page = await asyncio.to_thread(self._views.absent, self._edge_id, station, rev)
+                    return serve_view.UrgentRead(rev, page)
                 case serve_view.Compare(digest):
                     key = await self._outgoing.digest_key(digest.epoch)
                     return await asyncio.to_thread(self._mending.compared, digest, key)

@@ -27,6 +27,7 @@ class MemoryErasureLedger:
         views.on_ack.append(self._heard)
         views.on_epoch.append(self._renewed)
         views.on_follow.append(self._led)
+        views.unproven = self._unproven
 
     def erase(self, erasure: Erasure) -> bool:
         """See `ErasureLedger.erase`."""
@@ -57,6 +58,13 @@ class MemoryErasureLedger:
         """See `ErasureLedger.recent`."""
         newest = sorted(self._proofs.values(), key=lambda proof: proof.erasure.at, reverse=True)
         return tuple(newest[:limit])
+
+    def _unproven(self, edge_id: str) -> list[UUID]:
+        return [
+            proof.erasure.rider_ref
+            for proof in self._proofs.values()
+            if any(node.edge_id == edge_id and node.acked_at is None for node in proof.nodes)
+        ]
 
     def _node(self, edge_id: str, view: str, dropped: int | None, at: datetime) -> NodeErasure:
         head = self._views.head(view)

@@ -8,6 +8,7 @@ from uuid import UUID
 from cloud_sync.content import content_hash, dropped, is_drop, key_of
 from cloud_sync.gallery import Change, DropTemplate, PutTemplate
 from cloud_sync.view import (
+    ABSENT_MAX,
     URGENT_MAX,
     EdgeNode,
     EdgeStanding,
@@ -74,6 +75,8 @@ class MemoryViewLog:
         """Told each new epoch of a view."""
         self.on_follow: list[Callable[[str, Head], None]] = []
         """Told each edge that follows another view of its station now, and where that stands."""
+        self.unproven: Callable[[str], Iterable[UUID]] = lambda _: ()
+        """Riders whose erasure an edge has not confirmed; the ledger of erasures says so."""
 
     def publish(self, station_ids: Iterable[str], changes: Sequence[Change]) -> None:
         """Add changes to all views of some stations, all or none."""
@@ -216,6 +219,15 @@ class MemoryViewLog:
         made = [self._line(view, *line) for line in lines[:URGENT_MAX]]
         is_all = len(lines) <= URGENT_MAX
         return urgent_page(made, from_rev, view.head.head_rev if is_all else made[-1].rev)
+
+    def absent(self, edge_id: str, station_id: str, rev: int) -> Page:
+        """Return drops of riders whom an edge may have and its station's view has not."""
+        view = self._view(station_id)
+        erased = [b"r" + ref.bytes for ref in self.unproven(edge_id)]
+        logged = [key for _, key, drop in reversed(view.log) if drop and key[:1] == b"r"]
+        keys = [key for key in dict.fromkeys((*erased, *logged)) if key not in view.items]
+        changes = tuple(map(dropped, keys[:ABSENT_MAX]))
+        return Page(rev, rev, changes, tuple(map(content_hash, changes)))
 
     def hashes(self, station_id: str) -> Roll:
         """Return the content hash of every item of a view, of one moment."""

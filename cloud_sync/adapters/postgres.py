@@ -15,6 +15,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from cloud_sync.adapters.absent import absent
 from cloud_sync.adapters.at_rest import hold_keys, stop_writers
 from cloud_sync.adapters.edge_row import edge_of
 from cloud_sync.adapters.erasures import follow_epochs, note_ack
@@ -236,6 +237,11 @@ class PostgresViewLog:
         lines, _ = self._opened(rows, self._line)  # no template is among them
         is_all = len(rows) < URGENT_MAX
         return urgent_page(lines, from_rev, head.head_rev if is_all else lines[-1].rev)
+
+    def absent(self, edge_id: str, station_id: str, rev: int) -> Page:
+        """Return drops of riders whom an edge may have and its station's view has not."""
+        with self._begun() as connection:
+            return absent(connection, edge_id, station_id, rev)
 
     def hashes(self, station_id: str) -> Roll:
         """Return the content hash of every item of a view, of one moment."""

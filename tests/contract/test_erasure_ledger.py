@@ -11,6 +11,7 @@ from cloud_sync.adapters.erasures import PostgresErasureLedger
 from cloud_sync.adapters.memory_erasures import MemoryErasureLedger
 from cloud_sync.adapters.memory_view import MemoryViewLog
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
+from cloud_sync.content import content_hash
 from cloud_sync.erasure import Erasure, ErasureLedger, LedgerFailed
 from cloud_sync.gallery import DropTemplate
 from cloud_sync.view import EdgeNode, ViewLog
@@ -81,6 +82,31 @@ def leaves(town: Town, erasure: Erasure = ROBIN, *stations: str) -> None:
 
 class TestErasureLedger:
     """The port's promises."""
+
+    def test_tells_a_node_whom_it_may_still_have(self, town: Town) -> None:
+        """Until it has confirmed, a node that takes a snapshot hears of the erasure, log or not.
+
+        Nobody who is in the view is among them, nor whom the log alone knows beside the erasures.
+        """
+        town.views.publish([BELL], [DropTemplate(rider("Robin")), DropTemplate(rider("Ana"))])
+        town.ledger.erase(ROBIN)
+        head = town.views.head(BELL)
+        assert head is not None
+        robin, ana = DropTemplate(rider("Robin")), DropTemplate(rider("Ana"))
+
+        found = town.views.absent("edge-1", BELL, 99)
+        assert (found.from_rev, found.to_rev) == (99, 99)
+        assert found.changes == (robin, ana)
+        assert found.hashes == tuple(map(content_hash, found.changes))
+        town.views.publish([BELL], [put("Ana", version=2)])
+        assert town.views.absent("edge-1", BELL, 99).changes == (robin,)
+
+        town.views.compact(BELL, NOON + 2 * DAY, keep=0)  # all leases have ended
+        assert town.views.absent("edge-1", BELL, 99).changes == (robin,)
+        town.acks("edge-1", head.head_rev, after_s=1)
+        assert town.views.absent("edge-1", BELL, 99).changes == ()
+        assert town.views.absent("edge-2", BELL, 99).changes == (robin,)
+        assert town.views.absent("edge-3", DRUM, 99).changes == ()
 
     def test_waits_for_the_nodes_that_may_hold_the_face(self, town: Town) -> None:
         """Both nodes of the station are in the proof, and nobody at a station without the face."""

@@ -74,7 +74,7 @@ from cloud_sync.signing import NodeKey
 from cloud_sync.tap_log import Batch, Receipt
 from cloud_sync.uplink import LinkDown, LinkRefused, Outcome, Position, step
 from cloud_sync.vault import Vault
-from cloud_sync.view import EdgeNode
+from cloud_sync.view import EdgeNode, Page
 from cloud_sync.wire import request_to_proto
 from fare.adapters import database
 from tests.keys import SAFE
@@ -587,6 +587,52 @@ class TestGallery:
         assert seconds < 10
         assert len(station.index) < 200  # the log has not got there: it was overtaken
         assert proxy.connections == 1
+
+    def test_who_withdrew_meanwhile_does_not_wait_for_a_slow_snapshot(
+        self,
+        cloud: Cloud,
+        proxy: Proxy,
+        stations: list[Station],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Back at 64 kbit/s, with 41 s of snapshot to come, a node forgets who left, within 10 s.
+
+        The control is a node that is told of no one: it matches with what it had.
+        """
+        cloud.views.admit(EdgeNode("edge-2", STATION, KEY.public_key), datetime.now(UTC))
+        other = Proxy(cloud.port)
+        ends = {"edge-1": proxy, "edge-2": other}
+        for edge, end in ends.items():
+            (tmp_path / edge).mkdir()
+            replica = SqliteReplica(tmp_path / edge / "g.db")
+            stations.append(Station(replica, end.port, edge_id=edge))
+        cloud.views.publish([STATION], put(0, 1))
+        until(lambda: all(each.has(PEOPLE[1]) for each in stations))
+        for end in ends.values():
+            end.freeze()
+        cloud.views.publish([STATION], [DropTemplate(PEOPLE[0].rider_ref)])
+        crowd = templates(300, seed=6, model_id="model-a")
+        cloud.views.publish([STATION], [PutTemplate(one) for one in crowd])
+        cloud.views.renew_epoch(STATION, uuid4())
+        real = cloud.views.absent
+
+        def absent(edge_id: str, station_id: str, rev: int) -> Page:
+            found = real(edge_id, station_id, rev)
+            return found if edge_id == "edge-1" else Page(rev, rev, (), ())
+
+        monkeypatch.setattr(cloud.views, "absent", absent)
+        for end in ends.values():
+            end.slow_down(8_000)
+            end.cut()
+            end.thaw()
+
+        seconds = until(lambda: stations[0].lacks(PEOPLE[0]))
+
+        print(f"gone after {seconds:.1f} s")
+        assert seconds < 10
+        assert [len(each.index) for each in stations] == [1, 2]  # neither has its snapshot yet
+        other.close()
 
     def test_a_hundred_edges_at_once_are_all_served(
         self, cloud: Cloud, stations: list[Station]

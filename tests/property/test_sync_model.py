@@ -8,6 +8,7 @@ taken away must find a violation.
 import itertools
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -101,11 +102,6 @@ class Sync(RuleBasedStateMachine):
     def heard_of_time(self, effect: follow.NoteTime) -> follow.Effect:
         """Take a bookmark that renews nothing."""
         return effect
-
-    def is_expulsion(self, effect: serve_view.Effect) -> bool:
-        """Return whether this is kept from happening."""
-        del effect
-        return False
 
     # The people.
 
@@ -276,8 +272,7 @@ class Sync(RuleBasedStateMachine):
         while events and self.cloud is not None:
             self.cloud, effects = serve_view.step(self.cloud, events.popleft(), self.now_s)
             for effect in effects:
-                if not self.is_expulsion(effect):
-                    events.extend(self.cloud_does(effect))
+                events.extend(self.cloud_does(effect))
 
     def cloud_does(  # noqa: C901, PLR0911, PLR0912  # one arm an effect
         self, effect: serve_view.Effect
@@ -295,6 +290,9 @@ class Sync(RuleBasedStateMachine):
                 except HistoryGone:
                     return (serve_view.Gone(),)
                 return (serve_view.UrgentRead(base_rev, found),)
+            case serve_view.ReadAbsent(rev):
+                found = self.views.absent("edge-1", STATION, rev)
+                return (serve_view.UrgentRead(rev, found),)
             case serve_view.Compare(digest):
                 return (self.mending.compared(digest, open_key(STATION, digest.epoch)),)
             case serve_view.SendRepair():
@@ -514,9 +512,14 @@ class WithoutDigests(Sync):
 class WithoutExpulsions(Sync):
     """The control: the log is sent in its order, and a snapshot without a word between."""
 
-    def is_expulsion(self, effect: serve_view.Effect) -> bool:
+    def cloud_does(self, effect: serve_view.Effect) -> tuple[serve_view.Event, ...]:
         """Keep quiet about what shuts somebody out."""
-        return isinstance(effect, serve_view.ReadUrgent)
+        return tuple(
+            serve_view.UrgentRead(event.base_rev, replace(event.page, changes=(), hashes=()))
+            if isinstance(event, serve_view.UrgentRead)
+            else event
+            for event in super().cloud_does(effect)
+        )
 
 
 class Forgetful(MemoryViewLog):

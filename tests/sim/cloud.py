@@ -336,6 +336,9 @@ class Cloud:
                 return self.snapshot(session)
             case serve_view.LetSnapshotGo():
                 self.let_go(session)
+            case serve_view.ReadAbsent(rev):
+                edge_id, station = session.link.edge_id, session.hello.station_id
+                return serve_view.UrgentRead(rev, self.views.absent(edge_id, station, rev))
             case serve_view.HangUp():
                 self.end(session)
             case _:

@@ -354,6 +354,18 @@ class TestExpulsions:
 
         assert edge.hears(expulsion(7)) == (Say(Ack(8, 9)),)
 
+    def test_is_applied_behind_a_refused_chunk(self, edge: Edge) -> None:
+        """Whoever withdrew is out, though what comes before that must be sent anew; not if bent."""
+        edge.hears(poisoned(delta(7, 9)))
+        bent = replace(expulsion(9), intact=False)
+
+        (effect,) = edge.hears(expulsion(9))
+
+        assert isinstance(effect, Expel)
+        assert edge.hears(bent) == edge.hears(poisoned(expulsion(9))) == ()
+        assert edge.on(Expelled(8)) == (Say(Ack(8, 7)),)
+        assert isinstance(edge.hears(delta(7, 9, nonce=7))[0], Apply)
+
     def test_is_applied_in_the_middle_of_a_snapshot(self) -> None:
         """A withdrawal does not wait for the end of a resync."""
         edge = Edge()

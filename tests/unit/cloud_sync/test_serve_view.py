@@ -22,6 +22,7 @@ from cloud_sync.messages import (
     NackCode,
     Repair,
     Resume,
+    Snapshot,
 )
 from cloud_sync.serve_view import (
     NACKS_MAX,
@@ -44,6 +45,7 @@ from cloud_sync.serve_view import (
     Planned,
     Quarantine,
     Read,
+    ReadAbsent,
     ReadUrgent,
     Send,
     SendPart,
@@ -75,6 +77,7 @@ class Cloud:
         """Start before the plan."""
         self.state = Serving(hello, ServeConfig(bookmark_s=10.0, ack_s=30.0))
         self.head = head
+        self.absent: tuple[Change, ...] = ()
         self.now_s = 1.0
 
     def on(self, event: Event) -> list[Effect]:
@@ -89,6 +92,10 @@ class Cloud:
                     change = put(f"rider {to_rev}")
                     hashes = (content_hash(change),)
                     events.append(PageRead(Page(effect.from_rev, to_rev, (change,), hashes)))
+                elif isinstance(effect, ReadAbsent):
+                    gone = tuple(content_hash(drop) for drop in self.absent)
+                    page = Page(effect.rev, effect.rev, self.absent, gone)
+                    events.append(UrgentRead(effect.rev, page))
                 else:
                     done.append(effect)
         return done
@@ -260,7 +267,7 @@ class TestSnapshots:
 
     def test_keeps_to_the_window(self, hello: Hello) -> None:
         """Parts go in order, more at a time as the line shows what it carries, never too many."""
-        cloud = Cloud(hello)
+        cloud = Cloud(hello, replace(HEAD, head_rev=30))
         sent = [one for one in cloud.snapshot(900) if isinstance(one, SendPart)]
         on_the_way: list[int] = []
         for nonce in itertools.count(1):
@@ -278,7 +285,7 @@ class TestSnapshots:
 
     def test_goes_on_where_it_stopped(self, hello: Hello) -> None:
         """Parts that are on the edge's disk are not sent again."""
-        cloud = Cloud(hello)
+        cloud = Cloud(hello, replace(HEAD, head_rev=30))
         effects = [*cloud.snapshot(5, 3), *cloud.on(Heard(Ack(1, 0)))]
 
         assert [one.index for one in effects if isinstance(one, SendPart)] == [3, 4]
@@ -286,7 +293,7 @@ class TestSnapshots:
     @pytest.mark.parametrize("chunks", [0, 1])
     def test_hangs_up_on_an_edge_that_does_not_finish(self, hello: Hello, chunks: int) -> None:
         """All chunks are there and the swap never comes: the place is for others."""
-        cloud = Cloud(hello)
+        cloud = Cloud(hello, replace(HEAD, head_rev=30))
         cloud.snapshot(chunks)
         cloud.now_s += 20
         cloud.on(Heard(Ack(1, 7)))
@@ -329,7 +336,7 @@ class TestRefusals:
 
     def test_a_poisoned_snapshot_is_taken_anew(self, hello: Hello) -> None:
         """Without the item the snapshot has another root hash, so it is announced again."""
-        cloud = Cloud(hello)
+        cloud = Cloud(hello, replace(HEAD, head_rev=30))
         cloud.snapshot(1)
 
         rounds = [cloud.on(Heard(self.NACK)) for _ in range(NACKS_MAX)]
@@ -485,6 +492,32 @@ class TestExpulsions:
         (chunk,) = expulsions(effects)
         assert (chunk.from_rev, chunk.to_rev, chunk.is_snapshot) == (30, 30, False)
 
+    @pytest.mark.parametrize("holds", ["nothing", "another history", "an older revision"])
+    def test_goes_ahead_of_a_snapshot(self, hello: Hello, holds: str) -> None:
+        """An edge is told at once whom the view no longer has, also one that has lost its disk."""
+        epochs = {"nothing": None, "another history": OTHER, "an older revision": EPOCH}
+        cloud = Cloud(replace(hello, epoch=epochs[holds]), replace(HEAD, head_rev=31))
+        cloud.absent = (DROP,)
+
+        effects = cloud.snapshot(20)
+
+        sent = [one.message for one in effects if isinstance(one, Send)]
+        assert isinstance(sent[0], Snapshot)
+        (chunk,) = expulsions(effects)
+        assert (chunk.from_rev, chunk.to_rev, chunk.changes) == (30, 30, (DROP,))
+        assert [one for one in effects if isinstance(one, ReadUrgent)] == [
+            ReadUrgent(EPOCH, 30, 30)  # and then what the log says after the snapshot, once
+        ]
+
+    def test_of_a_snapshot_without_anybody_is_not_sent(self, hello: Hello) -> None:
+        """The control: parts go at once where nobody must be forgotten."""
+        cloud = Cloud(hello, replace(HEAD, head_rev=30))
+
+        effects = cloud.snapshot(20)
+
+        assert expulsions(effects) == []
+        assert any(isinstance(one, SendPart) for one in effects)
+
     def test_does_not_disturb_the_parts_around_it(self, hello: Hello) -> None:
         """After a refusal the snapshot goes back to its own oldest part, whatever went between."""
         cloud = Cloud(hello, replace(HEAD, head_rev=30))
@@ -494,9 +527,12 @@ class TestExpulsions:
         cloud.on(Heard(Ack(1, 0)))
 
         effects = cloud.on(Heard(Nack(2, NackCode.BAD_HASH, "bent")))
+        (expelled,) = expulsions(cloud.on(urgent(30, 31)))
+        after = cloud.on(Heard(Ack(expelled.nonce, 0)))
 
-        assert [one.index for one in effects if isinstance(one, SendPart)][:1] == [1]
         assert any(isinstance(one, ReadUrgent) for one in effects)  # the edge has dropped it
+        assert not any(isinstance(one, SendPart) for one in effects)
+        assert [one.index for one in after if isinstance(one, SendPart)][:1] == [1]
 
     def test_version_1_gets_none(self, hello: Hello) -> None:
         """A version-1 edge would take it for a duplicate."""
