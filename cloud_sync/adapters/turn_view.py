@@ -11,6 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from cloud_sync.adapters.at_rest import hold_keys
+from cloud_sync.adapters.erasures import follow_epochs
 from cloud_sync.adapters.item_row import put_of
 from cloud_sync.adapters.publish import (
     VIEW_CHANNEL,
@@ -95,6 +96,7 @@ def turn_view(
                 compacted_rev=head.head_rev,
             )
         )
+        follow_epochs(connection)
         announce(connection, VIEW_CHANNEL, station_id)
     return int(done.rowcount)
 

@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import master, rekey
+from cloud_sync.adapters import master, model_change, rekey
 from cloud_sync.adapters import postgres as cloud
 from cloud_sync.adapters import sealing as cloud_sealing
 from cloud_sync.adapters.at_rest import needed
+from cloud_sync.adapters.erasures import PostgresErasureLedger
 from cloud_sync.adapters.granted import Granted
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.memory_keys import MemoryKeyStore, MemoryVault
@@ -29,6 +30,7 @@ from cloud_sync.rotation import PLAIN
 from cloud_sync.safe import MASTER_TEMPLATE, VIEW_ITEM, Safe, key_id_of, template_label
 from cloud_sync.seal import Label
 from cloud_sync.view import EdgeNode
+from cloud_sync.view_id import next_view
 from cloud_sync.wire import response_from_proto
 from edge_gate.adapters.faiss_gallery import FaissGallery
 from edge_gate.search import Probe
@@ -36,6 +38,7 @@ from enroll.adapters import sealing
 from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
 from enroll.consent import Purpose
 from enroll.enrollment import Enrollment
+from enroll.rider import RiderEvent
 from enroll.stationing import put
 from enroll.template import Again, MasterTemplate
 from fare.adapters import database
@@ -443,6 +446,31 @@ class TestFinish:
             city.put(column, new)
         assert rekey.finish(city.engine, city.safe, city.keys).is_done
         assert city.keys.ring().is_settled
+
+    def test_both_views_of_a_station_are_turned(self, city: City) -> None:
+        """While the model is changed nothing of the second view stays under the old keys."""
+        city.enroll(1)
+        model_change.begin(city.engine, city.safe, "coming/space", NOON)
+        city.seal_all()
+
+        assert city.standing().is_done
+        heads = [city.views.head(view) for view in (BELL, next_view(BELL))]
+        assert {head and head.key_id for head in heads} == {city.keys.ring().root.key_id}
+
+    def test_a_withdrawal_is_proven_across_a_rekey(self, city: City) -> None:
+        """What waits for an acknowledgement waits for one of the view's new history."""
+        rider = city.enroll(1)
+        edge = f"edge-{BELL}"
+        city.views.offer_lease(edge, NOON + timedelta(days=1))
+        city.office.enrollment.move(rider, RiderEvent.WITHDRAW, now=NOON)
+        city.seal_all()
+
+        head = city.views.head(BELL)
+        assert head is not None
+        city.views.acknowledge(edge, head.epoch, head.head_rev, NOON)
+        (proof,) = PostgresErasureLedger(city.engine, copy=lambda _: None).proofs(rider)
+        acked = {node.edge_id: node.acked_at for node in proof.nodes}
+        assert acked[edge] == NOON
 
     def test_without_a_rekey_nothing_is_destroyed(self, city: City) -> None:
         """Control: finishing what was never begun leaves the keys and every record as they are."""

@@ -16,6 +16,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
+from cloud_sync import order
 from cloud_sync.adapters import erasures, model_change
 from cloud_sync.adapters import membership as membership_module
 from cloud_sync.adapters import next_view as next_view_module
@@ -24,6 +25,7 @@ from cloud_sync.adapters.erasures import PostgresErasureLedger
 from cloud_sync.adapters.grpc_client import FollowerConfig, GalleryFollower
 from cloud_sync.adapters.grpc_server import Ports, ServerConfig, Stores, serve
 from cloud_sync.adapters.membership import ClaimOutcome, Membership
+from cloud_sync.adapters.mode_history import orders_of
 from cloud_sync.adapters.outgoing import Sealing
 from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.postgres_registry import PostgresRegistry
@@ -284,6 +286,12 @@ def test_the_whole_way(city: Cloud, tmp_path: Path) -> None:
             node.stop()
 
 
+def back(city: Cloud, now: datetime) -> None:
+    """Roll back as the command does, without enrollment's part."""
+    model_change.rollback(city.engine, SAFE, now=now, told=lambda *_: None)
+    model_change.end(city.engine)
+
+
 def finish(city: Cloud, now: datetime) -> None:
     """Finish as the command does, without enrollment's part."""
     model_change.finish(
@@ -327,6 +335,62 @@ def test_a_rollback_is_not_noticed_by_old_nodes(city: Cloud, tmp_path: Path) -> 
     finally:
         old.stop()
         new.stop()
+
+
+@pytest.mark.parametrize("is_finish", [True, False])
+def test_an_end_that_is_cut_goes_on(city: Cloud, *, is_finish: bool) -> None:
+    """Killed after the first station, the same command does the rest; the other one is refused."""
+    now = datetime.now(UTC)
+    model_change.begin(city.engine, SAFE, NEW, now)
+    city.settle(face(ANA, NEW, 2))
+
+    class CutError(Exception):
+        pass
+
+    def cut(name: str, count: int) -> None:
+        raise CutError
+
+    def end(told: Callable[[str, int], None]) -> None:
+        if is_finish:
+            model_change.finish(city.engine, SAFE, waiting=0, is_forced=False, now=now, told=told)
+        else:
+            model_change.rollback(city.engine, SAFE, now=now, told=told)
+
+    with pytest.raises(CutError):
+        end(cut)
+    views = [city.views.head(next_view(station)) for station in (BELL, DRUM)]
+    assert sum(view is None for view in views) == 1
+    with pytest.raises(NotNow):
+        (back if is_finish else finish)(city, now)
+    end(lambda *_: None)
+    model_change.end(city.engine)
+
+    left = {ANA: NEW} if is_finish else dict.fromkeys((ANA, BEN, CEM), OLD)
+    assert city.holds(BELL) == city.holds(DRUM) == left
+    assert model_change.standing(city.engine, now).state.phase is Phase.NONE
+
+
+def test_orders_are_known_in_both_histories(city: Cloud) -> None:
+    """A mode ordered before, during or after the change explains a tap of a node of either view."""
+    now = datetime.now(UTC)
+    ordered = [order.mode(["fare_exempt"]), order.mode([])]
+    city.views.publish([BELL], ordered[:1])
+    model_change.begin(city.engine, SAFE, NEW, now)
+    city.views.follow("bell-2", NEW)
+    city.views.publish([BELL], ordered[1:])
+    coming = city.views.head(next_view(BELL))
+    assert coming is not None
+    city.views.acknowledge("bell-2", coming.epoch, coming.head_rev, now)
+
+    def known(edge: str) -> list[tuple[set[str], bool]]:
+        with city.engine.connect() as connection:
+            orders, _ = orders_of(connection, BELL, edge)
+        return [({mode.value for mode in each.modes}, each.heard is not None) for each in orders]
+
+    assert known("bell-1") == [({"fare_exempt"}, False), (set(), False)]
+    assert known("bell-2") == [({"fare_exempt"}, True), (set(), True)]
+    finish(city, now)
+    assert known("bell-2") == [({"fare_exempt"}, True), (set(), True)]
 
 
 def test_claims_reconciling_and_new_stations_serve_both(city: Cloud) -> None:

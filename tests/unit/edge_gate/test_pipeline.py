@@ -1,5 +1,6 @@
 """One lane, scripted: who is let through, who is not, and who is never looked at."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -12,7 +13,9 @@ from cloud_sync.gallery import (
     DropTemplate,
     PutDenial,
     PutSetting,
+    PutTemplate,
     SettingName,
+    Template,
 )
 from cloud_sync.lease import Lease
 from cloud_sync.setting import Mode, StationMode, written
@@ -229,6 +232,25 @@ class TestCodes:
         assert scene.play(2, Person(STRANGER)) == ["not_recognised"]
         scene.reader.shown = (scene.lane.code(77),)
         assert scene.play(1, Person(STRANGER)) == ["code"]
+
+    def test_whom_only_another_model_knows_rides_on_a_code(
+        self, scene: Scene, noon: datetime
+    ) -> None:
+        """While the model is changed a gate compares with its own model's templates alone.
+
+        The control: with a template of the gate's model, Anna's face opens.
+        """
+        (ref, old) = UUID(int=ANNA), Template(UUID(int=ANNA), 2, "old/512", "plain", look_of(ANNA))
+        scene.lane.holdings.apply([DropTemplate(ref), PutTemplate(old)])
+
+        assert scene.play(2, Person(ANNA)) == ["not_recognised"]
+        scene.reader.shown = (scene.lane.code(ANNA),)
+        assert scene.play(1, Person(ANNA)) == ["code"]
+
+        control = Scene(noon)
+        new = replace(old, model_id="memory/512")
+        control.lane.holdings.apply([DropTemplate(ref), PutTemplate(new)])
+        assert control.play(2, Person(ANNA)) == ["face"]
 
     def test_face_and_code_of_one_rider_are_one_tap(self, scene: Scene) -> None:
         """Invariant 3: Anna is recognised while she holds her code; she is tapped once."""
