@@ -18,7 +18,7 @@ from cloud_sync.serve_signals import (
     TakeSnapshot,
     UrgentRead,
 )
-from cloud_sync.serving import Serving, Step, base, sent, size_of, stands_at
+from cloud_sync.serving import Serving, Step, base, is_gathering, sent, size_of, stands_at
 from cloud_sync.skew import as_known
 from cloud_sync.view import CHUNK_ITEMS, PART_ITEMS, Head, Page
 
@@ -40,7 +40,7 @@ def pump(state: Serving, now_s: float) -> Step:
     head = state.head
     if state.plan is None or head is None:
         return state, ()
-    state, expulsion = _expel(state, head)
+    state, expulsion = _expel(state, head, now_s)
     state, parts = _content(state, head, now_s)
     effects = [*expulsion, *parts]
     caught_up = isinstance(state.plan, Resume) and state.acked_rev == head.head_rev
@@ -66,7 +66,7 @@ def _content(state: Serving, head: Head, now_s: float) -> Step:
                 after = state.next_index + span
                 state = replace(sent(state, span * part, now_s), next_index=after)
         case Resume(epoch):
-            behind = state.sent_rev < head.head_rev
+            behind = state.sent_rev < head.head_rev and not is_gathering(state, now_s)
             if behind and not state.is_reading and state.credit.fits(_ITEM_BYTES):
                 limit = max(1, min(CHUNK_ITEMS, state.credit.room // _ITEM_BYTES))
                 effects.append(Read(epoch, state.sent_rev, limit))
@@ -74,14 +74,14 @@ def _content(state: Serving, head: Head, now_s: float) -> Step:
     return state, tuple(effects)
 
 
-def _expel(state: Serving, head: Head) -> Step:
+def _expel(state: Serving, head: Head, now_s: float) -> Step:
     """Look for what shuts somebody out wherever it would wait behind other things."""
     plan = state.plan
     if plan is None or plan.protocol < PROTOCOL or state.is_expelling:
         return state, ()
     start, is_new = base(state), head.head_rev > state.urgent_rev
     one_page = state.credit.fits(_ITEM_BYTES) and head.head_rev - start <= PART_ITEMS
-    waits = isinstance(plan, Snapshot) or not one_page
+    waits = isinstance(plan, Snapshot) or not one_page or is_gathering(state, now_s)
     if not (is_new and waits and head.head_rev > start):
         return state, ()
     read = ReadUrgent(plan.epoch, start, max(start, state.urgent_rev))
@@ -116,7 +116,8 @@ def _page_read(state: Serving, page: Page, now_s: float) -> Step:
         return (replace(state, plan=None), (TakeSnapshot(),)) if is_behind else (state, ())
     changes, hashes = as_known(page.changes, page.hashes, plan.protocol)
     chunk = Chunk(state.next_nonce, plan.epoch, page.from_rev, page.to_rev, changes, hashes)
-    state = replace(sent(state, size_of(changes), now_s), sent_rev=page.to_rev)
+    due_s = now_s + state.config.batch_s
+    state = replace(sent(state, size_of(changes), now_s), sent_rev=page.to_rev, batch_due_s=due_s)
     return state, (Send(chunk),)
 
 

@@ -47,7 +47,7 @@ from cloud_sync.serve_signals import (
     Tick,
     UrgentRead,
 )
-from cloud_sync.serving import ServeConfig, Serving, Step, stands_at
+from cloud_sync.serving import ServeConfig, Serving, Step, is_gathering, stands_at
 from cloud_sync.view import Head
 
 __all__ = [
@@ -81,6 +81,7 @@ __all__ = [
     "TakeSnapshot",
     "Tick",
     "UrgentRead",
+    "patience_s",
     "step",
 ]
 
@@ -120,6 +121,16 @@ def step(state: Serving, event: Event, now_s: float) -> Step:
         return state, effects
     state, more = pump(state, now_s)
     return state, (*effects, *more)
+
+
+def patience_s(state: Serving, now_s: float) -> float | None:
+    """Return how soon a `Tick` has something to do though nothing else happens; None: not at all.
+
+    Args:
+        state: As it stands.
+        now_s: Monotonic seconds.
+    """
+    return max(0.0, state.batch_due_s - now_s) if is_gathering(state, now_s) else None
 
 
 def _planned(state: Serving, event: Planned, now_s: float) -> Step:

@@ -8,7 +8,7 @@ from cloud_sync.credit import Credit, Sent
 from cloud_sync.gallery import Change, PutSetting, PutTemplate
 from cloud_sync.messages import PROTOCOL, Digest, Hello, Resume, Snapshot
 from cloud_sync.serve_signals import Compared, Effect
-from cloud_sync.view import Head
+from cloud_sync.view import PART_ITEMS, Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,10 @@ class ServeConfig:
     """Between two bookmarks, seconds, above 0; the edge hangs up after 30 s of silence."""
     ack_s: float = 30.0
     """An edge that does not acknowledge a chunk for so long is hung up, seconds, above 0."""
+    batch_s: float = 0.1
+    """After a chunk of puts the next ones are gathered for so long, seconds, 0 to 5: a rush hour's
+    views change many times a second. What shuts somebody out never waits for it, nor does a rider
+    who comes after a pause."""
 
     def __post_init__(self) -> None:
         """Refuse times that would spin.
@@ -26,7 +30,7 @@ class ServeConfig:
         Raises:
             ValueError: A figure is out of its range.
         """
-        if self.bookmark_s <= 0 or self.ack_s <= 0:
+        if self.bookmark_s <= 0 or self.ack_s <= 0 or not 0 <= self.batch_s <= 5:
             raise ValueError(f"not a way to serve: {self}")
 
 
@@ -44,6 +48,8 @@ class Serving:
     """The chunk of a snapshot that is sent next."""
     credit: Credit = field(default_factory=Credit)
     next_nonce: int = 1
+    batch_due_s: float = 0.0
+    """Before this moment a few changes wait for more."""
     is_reading: bool = False
     urgent_rev: int = 0
     """Up to here what shuts somebody out has been sent ahead of its revision."""
@@ -59,12 +65,28 @@ class Serving:
     """When the edge last said something of its snapshot, or was told of it."""
 
 
+_WAKE_S = 1e-3
+"""A driver may wake by so much too early, seconds, and must not be sent to sleep for less."""
 Step = tuple[Serving, tuple[Effect, ...]]
 
 
 def base(state: Serving) -> int:
     """Return where the edge will stand once all that was sent is applied."""
     return state.plan.rev if isinstance(state.plan, Snapshot) else state.sent_rev
+
+
+def is_gathering(state: Serving, now_s: float) -> bool:
+    """Return whether the changes that wait are few, and the last chunk of such was just now.
+
+    Args:
+        state: With a plan and a head.
+        now_s: Monotonic seconds.
+    """
+    plan, head = state.plan, state.head
+    if not isinstance(plan, Resume) or plan.protocol < PROTOCOL or head is None:
+        return False  # the older protocol has no way past the line for what is urgent
+    few = 0 < head.head_rev - state.sent_rev < PART_ITEMS
+    return few and now_s < state.batch_due_s - _WAKE_S
 
 
 def stands_at(state: Serving, found: Digest | Compared) -> bool:

@@ -144,15 +144,19 @@ def views(
 def _measured(reconciler: Reconciler, lives: "_Lives", stations: int, core: "_Core") -> ViewFigures:
     station, now = lives.station, _RUSH
     dice = random.Random(2)  # noqa: S311  # a bench
-    glances = [core.used(lambda: reconciler.glance(station, _RUSH, since=_RUSH)) for _ in range(8)]
+    for _ in range(2):  # the first one pays for what is remembered afterwards
+        reconciler.glance(station, now, since=now)
     sizes = [_size(reconciler.engine, station)]
-    costs: list[float] = []
+    settled: list[float] = []
+    more: list[float] = []
     changes = 0
     for _ in range(_STEPS):
         lives.move(dice, now, now + _STEP)
         since, now = now, now + _STEP
-        cost_s, done = core.used(partial(reconciler.glance, station, now, since=since))
-        costs.append(cost_s)
+        moved_s, done = core.used(partial(reconciler.glance, station, now, since=since))
+        settled_s, _ = core.used(partial(reconciler.glance, station, now, since=now))
+        settled.append(settled_s)
+        more.append(moved_s - settled_s)
         changes += done.puts + done.drops
         sizes.append(_size(reconciler.engine, station))
     core.used(lambda: reconciler.look(station, now))
@@ -160,13 +164,12 @@ def _measured(reconciler: Reconciler, lives: "_Lives", stations: int, core: "_Co
     turned = _RUSH.replace(hour=_RUSH.hour + 1, minute=0)
     hour_s, hour = core.used(lambda: reconciler.glance(station, turned, since=now))
     sizes.append(_size(reconciler.engine, station))
-    glance_s = median(seconds for seconds, _ in glances)
     return ViewFigures(
         claimed=len(lives.riders),
         likely=sizes[0].first_bound,
         look_s=look_s,
-        glance_s=glance_s,
-        change_s=max(0.0, median(costs) - glance_s) * _STEPS / max(1, changes),
+        glance_s=median(settled),
+        change_s=max(0.0, median(more)) * _STEPS / max(1, changes),
         changes=changes / (_STEPS * _STEP / timedelta(minutes=1)),
         hour_s=hour_s,
         hour_changes=hour.puts + hour.drops,

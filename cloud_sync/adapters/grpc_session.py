@@ -148,7 +148,7 @@ class Session:
             state = await self._step(state, event)
             if self._wakes.is_ended:
                 raise SessionEnded(grpc.StatusCode.UNAVAILABLE, "the server stops")
-            event = await self._next_event()
+            event = await self._next_event(state)
 
     async def _planned(self, hello: Hello) -> serve_view.Event:
         node = await asyncio.to_thread(self._views.edge, self._edge_id)
@@ -164,10 +164,12 @@ class Session:
             return await self._snapshot_planned()
         return serve_view.Planned(verdict, head)
 
-    async def _next_event(self) -> serve_view.Event | None:
+    async def _next_event(self, state: Serving) -> serve_view.Event | None:
         """Wait for the edge, for a change of the view, or for the time; None is the end."""
+        patience_s = serve_view.patience_s(state, self._clock.monotonic_s())
         try:
-            came = await asyncio.wait_for(self._inbox.get(), _TICK_S)
+            wait_s = _TICK_S if patience_s is None else min(patience_s, _TICK_S)
+            came = await asyncio.wait_for(self._inbox.get(), wait_s)
         except TimeoutError:
             return serve_view.Tick()
         match came:

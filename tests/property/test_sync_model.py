@@ -461,6 +461,9 @@ class Sync(RuleBasedStateMachine):
         for _ in range(6):
             self.notice()
             self.talk()
+            self.now_s += 1
+            self.cloud_takes(serve_view.Tick())  # what was gathered goes out
+            self.talk()
         head = self.views.head(STATION)
         assert head is not None
         standing = self.disk.standing()

@@ -65,6 +65,7 @@ class Session:
     mending: Mending | None = None
     sent_nonce: int = 0
     answered_nonce: int = 0
+    is_gathering: bool = False
 
 
 @dataclass(slots=True)
@@ -309,6 +310,20 @@ class Cloud:
         except DatabaseAway:
             self.end(session)
         checks.bounded(session)
+        self.gather(session)
+
+    def gather(self, session: Session) -> None:
+        """Look at the clock again as soon as what is gathered goes out."""
+        wait_s = serve_view.patience_s(session.state, self.world.now)
+        if wait_s is not None and not session.is_gathering:
+            session.is_gathering = True
+            self.world.after(wait_s, self.gathered, session)
+
+    def gathered(self, session: Session) -> None:
+        """Send what was gathered, if the stream is still there."""
+        session.is_gathering = False
+        if self.sessions.get(session.link) is session:
+            self.takes(session, serve_view.Tick())
 
     def maybe_die(self) -> None:
         """Die here if it is due: the transaction is committed or not, nothing between."""

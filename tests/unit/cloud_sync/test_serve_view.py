@@ -55,9 +55,10 @@ from cloud_sync.serve_view import (
     TakeSnapshot,
     Tick,
     UrgentRead,
+    patience_s,
     step,
 )
-from cloud_sync.view import CHUNK_ITEMS, EdgeNode, Head, NeedsSnapshot, Page, plan
+from cloud_sync.view import CHUNK_ITEMS, PART_ITEMS, EdgeNode, Head, NeedsSnapshot, Page, plan
 from tests.templates import EPOCH, deny, put, rider, setting, snapshot, template
 
 HEAD = Head("bell-tower", EPOCH, 1_000, 0, 86_400, "model-a", "plain")
@@ -260,6 +261,81 @@ class TestDeltas:
 
         assert TakeSnapshot() in effects
         assert chunks(effects) == []
+
+
+class TestGathering:
+    """Puts in quick succession go out together, and nothing that shuts somebody out waits."""
+
+    def caught_up(self, hello: Hello, *, batch_s: float = 0.1) -> Cloud:
+        """Return a cloud whose edge has everything."""
+        cloud = Cloud(hello)
+        cloud.state = replace(cloud.state, config=ServeConfig(batch_s=batch_s))
+        cloud.resumed(1_000)
+        return cloud
+
+    def publish(self, cloud: Cloud, rev: int) -> list[tuple[int, int]]:
+        """Let the view grow to a revision; return the chunks sent."""
+        cloud.head = replace(HEAD, head_rev=rev)
+        return chunks(cloud.on(HeadSeen(cloud.head)))
+
+    def test_a_lone_put_goes_at_once_and_the_next_ones_together(self, hello: Hello) -> None:
+        """Eight puts within a tenth of a second are two chunks; ungathered they are eight."""
+        cloud, hasty = self.caught_up(hello), self.caught_up(hello, batch_s=0.0)
+        sent: list[tuple[int, int]] = []
+        sent_hastily: list[tuple[int, int]] = []
+        for rev in range(1_001, 1_009):
+            cloud.now_s = hasty.now_s = 1.0 + (rev - 1_001) / 100
+            sent += self.publish(cloud, rev)
+            sent_hastily += self.publish(hasty, rev)
+
+        assert sent == [(1_000, 1_001)]
+        assert len(sent_hastily) == 8
+        assert patience_s(cloud.state, cloud.now_s) == pytest.approx(0.03)
+        cloud.now_s = 1.1
+        assert chunks(cloud.on(Tick())) == [(1_001, 1_008)]
+        assert patience_s(cloud.state, cloud.now_s) is None
+
+    def test_a_put_after_a_pause_does_not_wait(self, hello: Hello) -> None:
+        """Presence is pushed at once where nothing was sent just now."""
+        cloud = self.caught_up(hello)
+        self.publish(cloud, 1_001)
+        cloud.now_s += 0.11
+
+        assert self.publish(cloud, 1_002) == [(1_001, 1_002)]
+
+    def test_many_do_not_wait(self, hello: Hello) -> None:
+        """What fills a part of a chunk goes out as it comes."""
+        cloud = self.caught_up(hello)
+        self.publish(cloud, 1_001)
+
+        assert self.publish(cloud, 1_001 + PART_ITEMS)[0][0] == 1_001
+
+    @pytest.mark.parametrize(("batch_s", "overtakes"), [(0.1, True), (0.0, False)])
+    def test_a_drop_does_not_wait(self, hello: Hello, batch_s: float, overtakes: bool) -> None:
+        """While puts are gathered a drop is searched for and sent ahead, else it goes along."""
+        cloud = self.caught_up(hello, batch_s=batch_s)
+        self.publish(cloud, 1_001)
+        cloud.head = replace(HEAD, head_rev=1_003)
+
+        found = [one for one in cloud.on(HeadSeen(cloud.head)) if isinstance(one, ReadUrgent)]
+
+        assert found == ([ReadUrgent(EPOCH, 1_001, 1_001)] if overtakes else [])
+        if overtakes:
+            drop = DropTemplate(rider("Ana"))
+            page = Page(1_001, 1_003, (drop,), (content_hash(drop),))
+            sent = cloud.on(UrgentRead(1_001, page))
+            assert chunks(sent) == [(1_001, 1_001)]
+            cloud.now_s += 0.1
+            assert chunks(cloud.on(Tick())) == [(1_001, 1_003)]
+
+    def test_version_1_does_not_gather(self, hello: Hello) -> None:
+        """It has no way past the line for a drop, so nothing waits."""
+        cloud = Cloud(hello)
+        cloud.head = replace(HEAD, head_rev=1_000)
+        cloud.on(Planned(Resume(EPOCH, 1_000, 1), cloud.head))
+        self.publish(cloud, 1_001)
+
+        assert self.publish(cloud, 1_002) == [(1_001, 1_002)]
 
 
 class TestSnapshots:
