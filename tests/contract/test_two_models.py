@@ -14,20 +14,23 @@ from cloud_sync.gallery import PutTemplate
 from cloud_sync.model_change import ModelState, Phase, ended
 from cloud_sync.view import EdgeNode
 from cloud_sync.view_id import next_view
+from edge_gate.adapters.memory_eye import MemoryEye
 from edge_gate.face import Embedding
 from enroll.adapters.memory import MemoryRiderStore
+from enroll.adapters.pictures import OpenCvPictures
 from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
 from enroll.consent import Purpose
 from enroll.enrollment import Decline, Declined
-from enroll.photo import Accepted
+from enroll.photo import Accepted, Assessor, PhotoConfig
 from enroll.refusal import Refusal, Refused
 from enroll.remeasure import CAUSE, Outcome, Remeasure
 from enroll.rider import RiderEvent
 from enroll.store import Dossier, Remeasured, RiderStore
+from enroll.web.answers import face_in_words
 from fare.adapters import database
 from tests.cloud_city import small_city
 from tests.keys import LEDGER, SAFE
-from tests.riders import FACE_CONSENTS, MONDAY, Office, direction
+from tests.riders import FACE_CONSENTS, MONDAY, Office, desk, direction
 
 OLD, NEW = "old/space@0", "new/space@1"
 KEEPS = (*FACE_CONSENTS, Purpose.KEEP_PHOTOS)
@@ -163,7 +166,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         yield PostgresBench(request.getfixturevalue("engine"))
 
 
-class Desk:
+class Counter:
     """Where riders come, with both eyes."""
 
     def __init__(self, store: RiderStore) -> None:
@@ -206,23 +209,23 @@ def test_the_whole_way(bench: Bench) -> None:
     Ada's photos are kept, Ben's are not, Cleo's are not good enough for the new model, and Dora
     enrolls in the middle of the change.
     """
-    desk = Desk(bench.store)
-    ada = desk.enrolls("Ada", b"Ada 1", b"Ada 22")
-    ben = desk.enrolls("Ben", b"Ben 1", consents=FACE_CONSENTS)
-    cleo = desk.enrolls("Cleo", b"Cleo bad")
+    counter = Counter(bench.store)
+    ada = counter.enrolls("Ada", b"Ada 1", b"Ada 22")
+    ben = counter.enrolls("Ben", b"Ben 1", consents=FACE_CONSENTS)
+    cleo = counter.enrolls("Cleo", b"Cleo bad")
     bench.begin()
     assert bench.store.remeasured(NEW) == Remeasured(0, 2, 0, 1)
-    before = desk.office.dossier(ada).template
+    before = counter.office.dossier(ada).template
 
-    outcomes = desk.reembeds()
-    dora = desk.office.sign_up("Dora", *FACE_CONSENTS)
-    desk.adds(dora, b"Dora 1", both=True)
+    outcomes = counter.reembeds()
+    dora = counter.office.sign_up("Dora", *FACE_CONSENTS)
+    counter.adds(dora, b"Dora 1", both=True)
 
     assert outcomes == {ada: Outcome.DONE, cleo: Outcome.REFUSED}
     assert bench.store.remeasured(NEW) == Remeasured(2, 0, 1, 1)
-    assert desk.reembeds() == {}  # again is nothing
-    assert sorted(desk.new.looks) == [b"Ada 1", b"Ada 22", b"Cleo bad", b"Dora 1"]
-    now = desk.office.dossier(ada)
+    assert counter.reembeds() == {}  # again is nothing
+    assert sorted(counter.new.looks) == [b"Ada 1", b"Ada 22", b"Cleo bad", b"Dora 1"]
+    now = counter.office.dossier(ada)
     assert before is not None
     assert now.template is not None
     assert now.next_template is not None
@@ -233,28 +236,33 @@ def test_the_whole_way(bench: Bench) -> None:
         assert bench.holds("S1") == dict.fromkeys((ada, ben, cleo, dora), OLD)
         assert bench.holds(next_view("S1")) == dict.fromkeys((ada, dora), NEW)
 
+    assert face_in_words(now) == "Your face opens the gates."
+    assert "the new ones do not know you yet" in face_in_words(counter.office.dossier(ben))
+
     bench.finish()
-    between = [desk.office.dossier(each).template for each in (ada, ben)]
-    lost = desk.adopts()
+    between = [counter.office.dossier(each).template for each in (ada, ben)]
+    lost = counter.adopts()
     bench.end()
 
     assert [each and each.model_id for each in between] == [NEW, None]
     assert lost == {ada: False, ben: True, cleo: True, dora: False}
-    assert desk.adopts() == {}
-    after = desk.office.dossier(ada)
+    assert counter.adopts() == {}
+    after = counter.office.dossier(ada)
     assert after.template is not None
     assert after.template.model_id == NEW
     assert after.stationed == after.template.version
     assert [photo.original for photo in after.photos] == [b"Ada 1", b"Ada 22"]
     assert {photo.model_id for photo in after.photos} == {NEW}
     assert after.next_template is None
-    gone = desk.office.dossier(ben)
+    gone = counter.office.dossier(ben)
     assert (gone.photos, gone.template, gone.stationed, gone.unread) == ((), None, 0, 0)
     assert [(each.cause, each.photos, each.templates) for each in gone.erasures] == [(CAUSE, 1, 1)]
 
+    assert "Please add a new photo; until then your ride code works" in face_in_words(gone)
+
     # A new photo is all that is needed, and the old model's judge is not heard any more.
-    assert desk.adds(ben, b"Ben 1") == Declined(Decline.MODEL_CHANGES)
-    assert isinstance(desk.adds(ben, b"Ben 1", new=True), Dossier)
+    assert counter.adds(ben, b"Ben 1") == Declined(Decline.MODEL_CHANGES)
+    assert isinstance(counter.adds(ben, b"Ben 1", new=True), Dossier)
     if isinstance(bench, PostgresBench):
         assert bench.of_model(OLD) == 0
         assert bench.holds("S1") == dict.fromkeys((ada, ben, dora), NEW)
@@ -262,18 +270,18 @@ def test_the_whole_way(bench: Bench) -> None:
 
 def test_a_rollback_leaves_everything_as_it_was(bench: Bench) -> None:
     """Of the new model nothing stays; the same change can begin again and counts on."""
-    desk = Desk(bench.store)
-    ada = desk.enrolls("Ada", b"Ada 1")
-    before = desk.office.dossier(ada)
+    counter = Counter(bench.store)
+    ada = counter.enrolls("Ada", b"Ada 1")
+    before = counter.office.dossier(ada)
     bench.begin()
-    desk.reembeds()
+    counter.reembeds()
 
     bench.rollback()
-    assert desk.anew.rider(ada, desk.new, NEW, MONDAY) in (Outcome.ENDED, Outcome.NOTHING)
+    assert counter.anew.rider(ada, counter.new, NEW, MONDAY) in (Outcome.ENDED, Outcome.NOTHING)
     forgotten = bench.store.forget_model(NEW)
     bench.end()
 
-    after = desk.office.dossier(ada)
+    after = counter.office.dossier(ada)
     assert forgotten == 2  # a photo's measurement and a template
     assert before.template is not None
     assert after.template is not None
@@ -284,26 +292,26 @@ def test_a_rollback_leaves_everything_as_it_was(bench: Bench) -> None:
         assert bench.of_model(NEW) == 0
 
     bench.begin()
-    assert desk.reembeds() == {ada: Outcome.DONE}
-    again = desk.office.dossier(ada).next_template
+    assert counter.reembeds() == {ada: Outcome.DONE}
+    again = counter.office.dossier(ada).next_template
     assert again is not None
     assert again.version == 3
 
 
 def test_an_erasure_takes_both(bench: Bench) -> None:
     """Photo by photo and at once: nothing that the coming model made outlives its photo."""
-    desk = Desk(bench.store)
-    ada = desk.enrolls("Ada", b"Ada 1")
-    desk.office.enrollment.choose(ada, Purpose.KEEP_PHOTOS, given=False, now=MONDAY)
-    desk.office.enrollment.choose(ada, Purpose.KEEP_PHOTOS, given=True, now=MONDAY)
+    counter = Counter(bench.store)
+    ada = counter.enrolls("Ada", b"Ada 1")
+    counter.office.enrollment.choose(ada, Purpose.KEEP_PHOTOS, given=False, now=MONDAY)
+    counter.office.enrollment.choose(ada, Purpose.KEEP_PHOTOS, given=True, now=MONDAY)
     bench.begin()
-    desk.adds(ada, b"Ada 22", both=True)
-    first, second = desk.office.dossier(ada).photos
+    counter.adds(ada, b"Ada 22", both=True)
+    first, second = counter.office.dossier(ada).photos
     assert (first.again, second.again is not None) == (None, True)
     if isinstance(bench, PostgresBench):
         assert bench.holds(next_view("S1")) == {ada: NEW}
 
-    left = desk.office.enrollment.drop_photo(ada, second.photo_id, now=MONDAY)
+    left = counter.office.enrollment.drop_photo(ada, second.photo_id, now=MONDAY)
 
     assert isinstance(left, Dossier)
     assert left.next_template is None
@@ -312,9 +320,9 @@ def test_an_erasure_takes_both(bench: Bench) -> None:
         assert bench.holds(next_view("S1")) == {}
         assert bench.holds("S1") == {ada: OLD}
 
-    desk.adds(ada, b"Ada 333", both=True)
-    desk.office.enrollment.move(ada, RiderEvent.WITHDRAW, now=MONDAY)
-    gone = desk.office.dossier(ada)
+    counter.adds(ada, b"Ada 333", both=True)
+    counter.office.enrollment.move(ada, RiderEvent.WITHDRAW, now=MONDAY)
+    gone = counter.office.dossier(ada)
     assert (gone.template, gone.next_template, gone.photos, gone.unread) == (None, None, (), 0)
     assert gone.erasures[-1].templates == 2
     if isinstance(bench, PostgresBench):
@@ -322,12 +330,32 @@ def test_an_erasure_takes_both(bench: Bench) -> None:
         assert bench.of_model(NEW) == bench.of_model(OLD) == 0
 
 
+def test_whoever_judges_photos_changes_over_by_itself() -> None:
+    """A server with both packs judges by the one that stays, and by the coming one meanwhile."""
+
+    def judge(model_id: str) -> Assessor:
+        seeing = MemoryEye()
+        seeing.model_id = model_id
+        return Assessor(seeing.eye, OpenCvPictures(), PhotoConfig())
+
+    old, new = judge(OLD), judge(NEW)
+    both = replace(desk(MemoryRiderStore(), judge=old), coming=new)
+
+    assert both.judges(ModelState()) == (old, None)
+    assert both.judges(RUNNING) == (old, new)
+    assert both.judges(FINISHING) == (new, None)
+    assert both.judges(ModelState(NEW)) == (new, None)
+    assert both.judges(ModelState(OLD)) == (old, None)
+    # The control: a server that nobody gave the new pack takes no photo once it is in force.
+    assert replace(both, coming=None).judges(ModelState(NEW)) == (None, None)
+
+
 def test_a_cut_loses_nothing_and_doubles_nothing(memory: MemoryBench) -> None:
     """What was measured before the cut stays, and the next run does the others alone."""
-    desk = Desk(memory.store)
-    people = sorted(desk.enrolls(name, name.encode() + b" 1") for name in ("Ada", "Ben", "Cleo"))
+    counter = Counter(memory.store)
+    people = sorted(counter.enrolls(name, name.encode() + b" 1") for name in ("Ada", "Ben", "Cleo"))
     memory.begin()
-    desk.anew.rider(people[0], desk.new, NEW, MONDAY)
+    counter.anew.rider(people[0], counter.new, NEW, MONDAY)
 
     class CutError(Exception):
         pass
@@ -336,38 +364,38 @@ def test_a_cut_loses_nothing_and_doubles_nothing(memory: MemoryBench) -> None:
         raise CutError
 
     with pytest.raises(CutError):
-        desk.anew.rider(people[1], cut, NEW, MONDAY)
+        counter.anew.rider(people[1], cut, NEW, MONDAY)
 
-    assert set(desk.reembeds()) == set(people[1:])
-    versions = [desk.office.dossier(ref).templates_made for ref in people]
+    assert set(counter.reembeds()) == set(people[1:])
+    versions = [counter.office.dossier(ref).templates_made for ref in people]
     assert versions == [2, 2, 2]
 
 
 def test_two_who_look_alike_in_the_new_space_ride_by_code(memory: MemoryBench) -> None:
     """The search of look-alikes runs in the space of the new template, over those in it."""
-    desk = Desk(memory.store)
-    ada, ben = desk.enrolls("Ada", b"Ada 1"), desk.enrolls("Ben", b"Ben 1")
+    counter = Counter(memory.store)
+    ada, ben = counter.enrolls("Ada", b"Ada 1"), counter.enrolls("Ben", b"Ben 1")
     memory.begin()
-    assert desk.office.dossier(ada).alike == ()
-    desk.new = Eye(NEW, twins=True)
+    assert counter.office.dossier(ada).alike == ()
+    counter.new = Eye(NEW, twins=True)
 
-    desk.reembeds()
+    counter.reembeds()
 
-    (pair,) = desk.office.dossier(ada).alike
+    (pair,) = counter.office.dossier(ada).alike
     assert {pair.one, pair.other} == {ada, ben}
-    assert desk.office.dossier(ada).stationed == desk.office.dossier(ben).stationed == 0
+    assert counter.office.dossier(ada).stationed == counter.office.dossier(ben).stationed == 0
 
 
 def test_what_is_no_longer_kept_is_not_measured(memory: MemoryBench) -> None:
     """A rider who takes the consent back while pictures are judged is left alone."""
-    desk = Desk(memory.store)
-    ada = desk.enrolls("Ada", b"Ada 1")
+    counter = Counter(memory.store)
+    ada = counter.enrolls("Ada", b"Ada 1")
     memory.begin()
 
     def judge(data: bytes, first: Embedding | None) -> Accepted | Refused:
-        desk.office.enrollment.choose(ada, Purpose.KEEP_PHOTOS, given=False, now=MONDAY)
-        return desk.new(data, first)
+        counter.office.enrollment.choose(ada, Purpose.KEEP_PHOTOS, given=False, now=MONDAY)
+        return counter.new(data, first)
 
-    assert desk.anew.rider(ada, judge, NEW, MONDAY) is Outcome.REFUSED
-    assert desk.office.dossier(ada).next_template is None
-    assert desk.anew.rider(ada, desk.new, NEW, MONDAY) is Outcome.NOTHING
+    assert counter.anew.rider(ada, judge, NEW, MONDAY) is Outcome.REFUSED
+    assert counter.office.dossier(ada).next_template is None
+    assert counter.anew.rider(ada, counter.new, NEW, MONDAY) is Outcome.NOTHING
