@@ -54,7 +54,8 @@ class Means:
     oldest_tap: datetime | None
     """When the oldest tap that waits was made, aware UTC; None when none waits."""
     frame_ages_s: Mapping[str, float | None]
-    """Per lane, seconds since its camera's last frame."""
+    """Per lane that is told of, seconds since its camera's last frame. A lane that only takes
+    pictures from a browser is there to be tried, and is left out."""
 
 
 def node_health(status: StationStatus, tally: Tally, means: Means, now: Moment) -> EdgeHealth:
@@ -86,7 +87,9 @@ def node_health(status: StationStatus, tally: Tally, means: Means, now: Moment) 
         clock_error_ms=now.clock_error_ms,
         deny_list_age_s=status.orders.deny_list_age_s,
         disk_free_bytes=means.disk_free_bytes,
-        lanes=tuple(_lane(lane, tally, means) for lane in status.lanes),
+        lanes=tuple(
+            _lane(lane, tally, means) for lane in status.lanes if lane.id in means.frame_ages_s
+        ),
     )
 
 

@@ -385,7 +385,11 @@ class Node:
             protocol=PROTOCOL,
             disk_free_bytes=shutil.disk_usage(self._config.data_dir).free,
             oldest_tap=oldest[0].tap.tap_time if oldest else None,
-            frame_ages_s={name: lane.frame_age_s(now.mono_s) for name, lane in self._lanes.items()},
+            frame_ages_s={
+                name: lane.frame_age_s(now.mono_s)
+                for name, lane in self._lanes.items()
+                if name not in self._pushed
+            },
         )
         return node_health(self._status(), self._tally, means, now)
 

@@ -95,6 +95,12 @@ class TestNodeHealth:
 
         assert (lane.camera, lane.shut) == ("black", "camera_black")
 
+    def test_a_lane_to_be_tried_is_no_gate(self) -> None:
+        """A lane whose camera is a browser, which nobody may have opened, alarms nobody."""
+        shown = status(camera=CameraState.LOST, shut=DenyReason.CAMERA_LOST)
+
+        assert node_health(shown, Tally(NOON), means(frame_ages_s={}), Moment(5.0, NOON)).lanes == ()
+
     def test_a_tap_from_the_future_has_waited_for_nothing(self) -> None:
         """A clock set back makes no negative age."""
         late = means(oldest_tap=NOON + timedelta(hours=1))
