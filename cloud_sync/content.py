@@ -32,6 +32,7 @@ from cloud_sync.gallery import (
     SettingName,
     Template,
 )
+from cloud_sync.seal import Label
 
 NORM_ERROR_MAX = 1e-3
 """How far a template's length may be from 1. Rounding 512 values to float16 moves it by less than
@@ -182,22 +183,38 @@ def denial_body(denial: Denial) -> bytes:
 def template_hash(template: Template, packed: bytes) -> bytes:
     """Return the SHA-256 of a template whose vector is packed already, 32 bytes.
 
-    The tier counts only where it is not 1, so that version 1 of the protocol hashes the same.
-
     Args:
         template: Everything but the vector is read from it.
         packed: The vector as float16 little-endian bytes.
     """
-    head = b"".join(
-        (
-            b"put" if template.tier == 1 else b"tier" + template.tier.to_bytes(1, "big"),
-            template.rider_ref.bytes,
-            template.version.to_bytes(4, "big"),
-            _space_bytes(template.model_id, template.transform_id),
-            _micros(template.expires),
+    label = Label(template.rider_ref, template.version, template.model_id, template.transform_id)
+    return label_hash(label, template.expires, template.tier, packed)
+
+
+def label_hash(label: Label, expires: datetime | None, tier: int, packed: bytes) -> bytes:
+    """Return the SHA-256 of a template by its parts, 32 bytes.
+
+    The tier counts only where it is not 1, so that version 1 of the protocol hashes the same.
+
+    Args:
+        label: Whose it is, and what.
+        expires: Its last moment, aware UTC.
+        tier: 1 or 2.
+        packed: The vector as float16 little-endian bytes.
+    """
+    rider_ref, version, model_id, transform_id = label
+    return hashlib.sha256(
+        b"".join(
+            (
+                b"put" if tier == 1 else b"tier" + tier.to_bytes(1, "big"),
+                rider_ref.bytes,
+                version.to_bytes(4, "big"),
+                _space_bytes(model_id, transform_id),
+                _micros(expires),
+                packed,
+            )
         )
-    )
-    return hashlib.sha256(head + packed).digest()
+    ).digest()
 
 
 @lru_cache(maxsize=64)

@@ -116,6 +116,7 @@ async def _serve_until_told(
     tools: Tools, chosen: argparse.Namespace, engine: sa.Engine, counts: Counts
 ) -> int:
     from cloud_sync.adapters import compaction, prefilter_chores
+    from cloud_sync.adapters.collector import look_seldom
     from cloud_sync.adapters.grpc_server import Ports, ServerConfig, Stores, serve
     from cloud_sync.adapters.index_choice import chosen_index
     from cloud_sync.adapters.outgoing import Sealing
@@ -124,6 +125,7 @@ async def _serve_until_told(
     from cloud_sync.adapters.presence_pack import opened
     from cloud_sync.adapters.wakes import Wakes, conninfo, listen
 
+    look_seldom()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -114,9 +114,9 @@ def _budget(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
 
 
 def _tend(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    from cloud_sync.adapters import prefilter_chores
+    from cloud_sync.adapters.collector import look_seldom
 
-    prefilter_chores.collect_seldom()
+    look_seldom()
     asyncio.run(_until_told(tools, tools.membership(chosen.city), engine))
     say(_LOG, "stopped", service="prefilter")
     return 0

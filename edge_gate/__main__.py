@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from cloud_sync.adapters.collector import look_seldom
+
 if TYPE_CHECKING:
     from edge_gate.config import StationConfig
     from edge_gate.eye import Eye
@@ -77,6 +79,7 @@ def models_folder() -> Path:
 
 def _run(chosen: argparse.Namespace) -> int:
     _quiet_grpc()
+    look_seldom()  # the imports make many objects, too
     from cloud_sync.adapters.node_key_file import KeyFileRefused
     from cloud_sync.adapters.system_clock import SystemClock
     from cloud_sync.outbox import OutboxFailed

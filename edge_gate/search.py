@@ -6,10 +6,13 @@ A gallery ranks; it knows no threshold and no rider's name. This file does not k
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Protocol
 from uuid import UUID
 
-from cloud_sync.content import Space, TemplateRefused, check
+import numpy as np
+
+from cloud_sync.content import Space, unsound
 from cloud_sync.gallery import Change, DropTemplate, PutTemplate, Template
 from edge_gate.face import Embedding
 
@@ -145,7 +148,11 @@ class Gallery(Protocol):
 
 def space_of(template: Template) -> Space:
     """Return the space of a template."""
-    return Space(template.model_id, template.transform_id, len(template.vector))
+    return _space(template.model_id, template.transform_id, len(template.vector))
+
+
+_space = lru_cache(maxsize=64)(Space)
+"""A gallery's templates have one space, and it is asked of each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,16 +186,22 @@ def sort_changes(changes: Iterable[Change], space: Space) -> Sorted:
             case _:
                 continue
     ours = [t for t in last.values() if t is not None and space_of(t) == space]
-    puts = tuple(template for template in ours if _sound(template))
+    puts = _sound(ours)
     kept = {template.rider_ref for template in puts}
     drops = tuple(rider for rider in last if rider not in kept)
     foreign = sum(t is not None for t in last.values()) - len(ours)
     return Sorted(puts, drops, foreign, len(ours) - len(puts))
 
 
-def _sound(template: Template) -> bool:
-    try:
-        check(template.vector, dimension=len(template.vector))
-    except TemplateRefused:
-        return False
-    return True
+def _sound(templates: Sequence[Template]) -> tuple[Template, ...]:
+    """Return those that an embedder can have made, looked at in batches."""
+    kept: list[Template] = []
+    for start in range(0, len(templates), _BATCH):
+        batch = templates[start : start + _BATCH]
+        wrong = unsound(np.stack([template.vector for template in batch])).tolist()
+        kept += [template for template, is_wrong in zip(batch, wrong, strict=True) if not is_wrong]
+    return tuple(kept)
+
+
+_BATCH = 1_024
+"""Vectors looked at at once: 2 MB."""

@@ -8,13 +8,13 @@ from types import MappingProxyType
 
 import sqlalchemy as sa
 
-from cloud_sync.adapters import prefilter_chores
 from cloud_sync.adapters.bench import resync
 from cloud_sync.adapters.bench_arguments import PART_NAMES
 from cloud_sync.adapters.bench_master import master
 from cloud_sync.adapters.bench_presence import presence
 from cloud_sync.adapters.bench_reach import reach
 from cloud_sync.adapters.bench_views import views
+from cloud_sync.adapters.collector import look_seldom
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.presence_pack import calibrated
 from cloud_sync.clock import Clock
@@ -73,7 +73,7 @@ def _views(
     chosen: argparse.Namespace, engine: sa.Engine, membership: Membership, clock: Clock
 ) -> None:
     del clock  # the city's time is made up
-    prefilter_chores.collect_seldom()
+    look_seldom()
     claimed, stations = chosen.claims, chosen.stations
     _say(views(engine, membership, claimed=claimed, stations=stations, cpu_s=time.process_time))
 

@@ -5,7 +5,6 @@ processes may run them at once: cursor and stations are taken, not shared out.
 """
 
 import asyncio
-import gc
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -59,16 +58,6 @@ async def run(engine: sa.Engine, membership: Membership, clock: Callable[[], dat
         _for_ever("sweep", lambda: sweep(engine, membership, clock(), ways=False) < 0, _SWEEP_S),
         _for_ever("fade", lambda: sweep(engine, membership, clock()) < 0, _FADE_S),
     )
-
-
-def collect_seldom() -> None:
-    """Let the cycle collector come by seldom, in a process that does little but these chores.
-
-    A look makes half a million values that live until its end and are in no cycle; to walk them
-    again and again took 40 % of its time.
-    """
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
 
 
 async def _for_ever(name: str, step: Callable[[], bool], pause_s: float) -> None:

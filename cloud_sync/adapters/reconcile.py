@@ -314,8 +314,8 @@ def _pause(done: Reconciled, known: Known, config: ReconcileConfig) -> timedelta
     """Return how long a look is enough."""
     if done.left:
         return config.every
-    ranked = len(known.ranking.places)
-    return min(config.look_every, config.every + config.look_pause * ranked)
+    looked_at = len(known.ranking.places) + known.foreign
+    return min(config.look_every, config.every + config.look_pause * looked_at)
 
 
 def _note_glance(

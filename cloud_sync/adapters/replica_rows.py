@@ -6,19 +6,17 @@ Templates are in rowid tables with a unique index: the same 50,000 in a WITHOUT 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import apsw
-import numpy as np
-import numpy.typing as npt
 
 from cloud_sync.content import (
     TemplateRefused,
     content_hash,
     dropped,
+    label_hash,
     pack,
     template_hash,
     unpack_all,
@@ -44,7 +42,7 @@ from cloud_sync.gallery import (
 from cloud_sync.opener import Opener
 from cloud_sync.replica import Holding
 from cloud_sync.rotation import PLAIN
-from cloud_sync.seal import Label, NotOpened
+from cloud_sync.seal import Label
 
 SCHEMA = """
 CREATE TABLE standing (
@@ -101,7 +99,6 @@ FROM template ORDER BY id
 """
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _MICRO = timedelta(microseconds=1)
-_NOTHING = np.zeros(0, np.float32)
 
 
 def take(connection: apsw.Connection, changes: Sequence[Change]) -> None:
@@ -149,8 +146,7 @@ def holding(
     if opener is not None and opener.epoch != epoch:
         opener = None  # the keys of another history open nothing here
     if known is None:
-        found = [_Record.of(row) for row in connection.execute(_TEMPLATES)]
-        known = _templates([one for one in found if one.is_readable(opener)], opener)
+        known = _templates(connection.execute(_TEMPLATES), opener)
     return Holding(
         epoch,
         row[1],
@@ -161,21 +157,41 @@ def holding(
     )
 
 
-def _templates(records: Sequence["_Record"], opener: Opener | None) -> tuple[Template, ...]:
-    """Return what records hold, ready to be compared; all vectors at once, as on the wire.
+def _templates(rows: Iterable[tuple[Any, ...]], opener: Opener | None) -> tuple[Template, ...]:
+    """Return what records hold, ready to be compared; others' than the granted key's are left out.
+
+    Fifty thousand are read before a gate opens again after a crash, so a row costs as little as it
+    can, and vectors are unpacked and turned back all at once.
 
     Raises:
         TemplateRefused: One is not what was stored.
         ValueError: The same.
     """
-    if not records:
+    granted = "" if opener is None else opener.key_id
+    labels: list[Label] = []
+    rest: list[tuple[datetime | None, int]] = []
+    packs: list[bytes] = []
+    for rider_ref, version, model_id, transform_id, body, until, digest, tier, key_id in rows:
+        if key_id and key_id != granted:
+            continue
+        label = Label(UUID(bytes=rider_ref), version, model_id, transform_id)
+        packed = opener.packed(body, label) if key_id and opener is not None else body
+        expires = moment_of(until)
+        if label_hash(label, expires, tier, packed) != digest:
+            raise TemplateRefused("the record is not what was stored")
+        labels.append(label)
+        rest.append((expires, tier))
+        packs.append(packed)
+    if not packs:
         return ()
-    vectors = unpack_all([one.checked(opener) for one in records])
-    if opener is None:
-        return tuple(one.said(vector) for one, vector in zip(records, vectors, strict=True))
-    vectors = opener.turned_back(vectors, [one.transform_id for one in records])
+    vectors = unpack_all(packs)
+    transforms = [label.transform_id for label in labels]
+    if opener is not None:
+        vectors = opener.turned_back(vectors, transforms)
+        transforms = [PLAIN] * len(labels)
     return tuple(
-        one.said(vector, transform_id=PLAIN) for one, vector in zip(records, vectors, strict=True)
+        Template(label.rider_ref, label.version, label.model_id, transform, vector, *others)
+        for label, transform, vector, others in zip(labels, transforms, vectors, rest, strict=True)
     )
 
 
@@ -188,8 +204,7 @@ def digest_items(
         ValueError: An item's own key cannot be read.
     """
     for row in connection.execute(_TEMPLATES):
-        record = _Record.of(row)
-        yield b"r" + record.rider_ref, record.hash(opener)
+        yield b"r" + row[0], _hash(row, opener)
     for key_id, key in _keys(connection):
         yield b"k" + key_id.to_bytes(2, "big"), content_hash(PutKey(key))
     for rider_ref, denial in _denials(connection):
@@ -230,68 +245,17 @@ def _item_keys(connection: apsw.Connection) -> Iterator[bytes]:
         yield b"s" + name.encode()
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """A row of `template`."""
-
-    rider_ref: bytes
-    version: int
-    model_id: str
-    transform_id: str
-    body: bytes
-    expires: int | None
-    content_hash: bytes
-    tier: int
-    key_id: str
-
-    @classmethod
-    def of(cls, row: tuple[Any, ...]) -> "_Record":
-        return cls(*row)
-
-    def is_readable(self, opener: Opener | None) -> bool:
-        """Return whether it is plain, or under the keys granted."""
-        return not self.key_id or (opener is not None and opener.key_id == self.key_id)
-
-    def packed(self, opener: Opener | None) -> bytes:
-        if not self.key_id:
-            return self.body
-        if opener is None or opener.key_id != self.key_id:
-            raise NotOpened("no key for it is granted")
-        label = Label(UUID(bytes=self.rider_ref), self.version, self.model_id, self.transform_id)
-        return opener.packed(self.body, label)
-
-    def checked(self, opener: Opener | None) -> bytes:
-        """Return the packed vector inside the record, still turned.
-
-        Raises:
-            TemplateRefused: It is not what was stored.
-            ValueError: The same.
-        """
-        packed = self.packed(opener)
-        if template_hash(self.said(), packed) != self.content_hash:
-            raise TemplateRefused("the record is not what was stored")
-        return packed
-
-    def hash(self, opener: Opener | None) -> bytes:
-        """Return the hash of the content as it reads now."""
-        try:
-            return template_hash(self.said(), self.packed(opener))
-        except (ValueError, OverflowError):
+def _hash(row: tuple[Any, ...], opener: Opener | None) -> bytes:
+    """Return the hash of a record's content as it reads now."""
+    rider_ref, version, model_id, transform_id, body, until, _, tier, key_id = row
+    try:
+        label = Label(UUID(bytes=rider_ref), version, model_id, transform_id)
+        if key_id and (opener is None or opener.key_id != key_id):
             return UNREADABLE
-
-    def said(
-        self, vector: npt.NDArray[np.float32] = _NOTHING, *, transform_id: str = ""
-    ) -> Template:
-        """Return what the row says, with a vector that was read out of it."""
-        return Template(
-            UUID(bytes=self.rider_ref),
-            self.version,
-            self.model_id,
-            transform_id or self.transform_id,
-            vector,
-            moment_of(self.expires),
-            self.tier,
-        )
+        packed = opener.packed(body, label) if key_id and opener is not None else body
+        return label_hash(label, moment_of(until), tier, packed)
+    except (ValueError, OverflowError):
+        return UNREADABLE
 
 
 def _template_row(put: PutTemplate) -> tuple[Any, ...]:

@@ -131,6 +131,8 @@ def parcel(whole: Whole, *, size: int | None = None, protocol: int = PROTOCOL) -
 
 def _as_known(whole: Whole, protocol: int) -> Whole:
     """Return a view as a version knows it; what is a drop to it was never in its snapshot."""
+    if protocol >= PROTOCOL:
+        return whole  # a view holds no drops
     changes, hashes = as_known(whole.changes, whole.hashes, protocol)
     pairs = [pair for pair in zip(changes, hashes, strict=True) if not is_drop(pair[0])]
     return Whole(whole.epoch, whole.rev, tuple(one for one, _ in pairs), tuple(h for _, h in pairs))

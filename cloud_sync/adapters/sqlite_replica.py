@@ -5,7 +5,7 @@ This file is about files and transactions; what is in them is in `replica_rows`.
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from cloud_sync.adapters.replica_rows import (
 )
 from cloud_sync.content import TemplateRefused, content_hash, is_drop, key_of, root_hash
 from cloud_sync.digest import summed
-from cloud_sync.gallery import Change, Delta, PutTemplate, Template
+from cloud_sync.gallery import Change, Delta, DropTemplate, PutTemplate, Template
 from cloud_sync.lease import Lease
 from cloud_sync.messages import Repair, Snapshot
 from cloud_sync.opener import Opener
@@ -69,8 +69,8 @@ class SqliteReplica:
         self._disk = disk or Disk()
         self._opener: Opener | None = None
         self._expelled: list[Change] = []
-        self._arrived: list[Template] | None = None
-        self._fresh: tuple[Template, ...] | None = None
+        self._arrived: list[tuple[str, Template]] | None = None
+        self._fresh: _Fresh | None = None
         with _translated():
             self._file = self._opened(path, synchronous=self._config.synchronous)
             self._disk.sync_folder(path.parent)
@@ -146,8 +146,6 @@ class SqliteReplica:
 
     def use(self, opener: Opener | None) -> None:
         """Read what is sealed with this from now on."""
-        if opener is not self._opener:
-            self._arrived = self._fresh = None
         self._opener = opener
 
     def begin_snapshot(self, snapshot: Snapshot) -> int:
@@ -183,7 +181,12 @@ class SqliteReplica:
             hashes = [(content_hash(change),) for change in changes]
             staging.executemany("INSERT INTO staged_hash (content_hash) VALUES (?)", hashes)
             staging.execute("UPDATE standing SET chunks = chunks + ?", (span,))
-        self._note(changes)
+        if self._arrived is not None:
+            self._arrived.extend(
+                (one.sealed.key_id if one.sealed else "", one.template)
+                for one in changes
+                if isinstance(one, PutTemplate)
+            )
 
     def finish_snapshot(self) -> None:
         """Check count and root hash, then replace the current content in one step.
@@ -203,8 +206,7 @@ class SqliteReplica:
             with staging:
                 take(staging, self._expelled)
             arrived, self._arrived = self._arrived, None
-            if arrived is not None and not self._expelled:
-                self._fresh = tuple(arrived)
+            fresh = None if arrived is None else _fresh(arrived, self._expelled)
             self._expelled.clear()
             sql = "SELECT lease_until, mark, renewed FROM standing"
             lease = self._file.execute(sql).fetchall()[0]
@@ -219,6 +221,7 @@ class SqliteReplica:
             finally:
                 self._file = self._opened(self._path, synchronous=self._config.synchronous)
             self._file.execute("DELETE FROM staged_hash")
+            self._fresh = fresh
 
     def renew_lease(self, until: datetime, mark: datetime) -> None:
         """Note a lease; the mark never goes back."""
@@ -243,8 +246,11 @@ class SqliteReplica:
         opened a second time: the digest that follows reads the disk.
         """
         fresh, self._fresh = self._fresh, None
+        known = None
+        if fresh is not None and fresh.opens_with(self._opener, self.standing().epoch):
+            known = fresh.templates
         try:
-            return holding(self._file, self._opener, fresh)
+            return holding(self._file, self._opener, known)
         except (TemplateRefused, ValueError, *_CORRUPT):
             self._drop_file()
             return self.load()
@@ -257,15 +263,6 @@ class SqliteReplica:
             self._staging.close()
             self._staging = None
         self._file.close()
-
-    def _note(self, changes: Sequence[Change]) -> None:
-        """Remember the templates of a part, unless the keys granted now do not read one."""
-        puts = [one for one in changes if isinstance(one, PutTemplate)]
-        opens = "" if self._opener is None else self._opener.key_id
-        if any(one.sealed is not None and one.sealed.key_id != opens for one in puts):
-            self._arrived = None
-        if self._arrived is not None:
-            self._arrived.extend(one.template for one in puts)
 
     def _unreadable(self) -> ReplicaFailed:
         """Throw the file away: not even the keys of its items can be read."""
@@ -328,6 +325,28 @@ class SqliteReplica:
         """Take dropped templates out of the WAL too; secure_delete has zeroed them in the file."""
         with _translated():
             self._file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """What a snapshot has just brought, opened already."""
+
+    key_ids: frozenset[str]
+    """Of the root keys behind what is sealed of it."""
+    templates: tuple[Template, ...]
+
+    def opens_with(self, opener: Opener | None, epoch: UUID | None) -> bool:
+        """Return whether a node with this opener may read all of it."""
+        if not self.key_ids:
+            return True
+        return opener is not None and opener.epoch == epoch and self.key_ids == {opener.key_id}
+
+
+def _fresh(arrived: Iterable[tuple[str, Template]], expelled: Iterable[Change]) -> _Fresh:
+    gone = {one.rider_ref for one in expelled if isinstance(one, DropTemplate)}
+    left = [(key_id, one) for key_id, one in arrived if one.rider_ref not in gone]
+    key_ids = frozenset(key_id for key_id, _ in left if key_id)
+    return _Fresh(key_ids, tuple(one for _, one in left))
 
 
 def _open(path: Path, *, synchronous: str, vfs: str) -> apsw.Connection:

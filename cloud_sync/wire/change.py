@@ -6,8 +6,8 @@ travels beside it for the disk.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-import numpy as np
 from gateline.sync.v1 import gallery_service_pb2 as pb
 
 from cloud_sync.content import (
@@ -16,8 +16,8 @@ from cloud_sync.content import (
     TemplateRefused,
     check,
     content_hash,
+    label_hash,
     pack,
-    template_hash,
     unpack,
     unpack_all,
     unsound,
@@ -56,7 +56,6 @@ _REASONS = {
 }
 _REASONS_BACK = {number: reason for reason, number in _REASONS.items()}
 _TIERS = (1, 2)
-_NOTHING = np.zeros(0, np.float32)
 
 
 def change_to_proto(change: Change, digest: bytes, sealer: Sealer | None = None) -> pb.Change:
@@ -117,11 +116,13 @@ def changes_from_proto(
 class _Opened:
     """A template as it is inside its record: packed and still turned."""
 
-    put: pb.PutTemplate
-    said: Template
-    """All of it but the vector."""
+    label: Label
+    expires: datetime | None
+    tier: int
     packed: bytes
+    sealed: Sealed | None
     stated: bytes
+    """The content hash."""
 
 
 def _compared(opened: Sequence[_Opened], opener: Opener | None) -> list[PutTemplate | Refusal]:
@@ -135,28 +136,17 @@ def _compared(opened: Sequence[_Opened], opener: Opener | None) -> list[PutTempl
         return []
     vectors = unpack_all([one.packed for one in opened])
     refused = unsound(vectors)
+    transforms = [one.label.transform_id for one in opened]
     if opener is not None:
-        vectors = opener.turned_back(vectors, [one.put.transform_id for one in opened])
+        vectors = opener.turned_back(vectors, transforms)
+        transforms = [PLAIN] * len(opened)
     made: list[PutTemplate | Refusal] = []
-    for one, vector, is_refused in zip(opened, vectors, refused.tolist(), strict=True):
-        if is_refused:
-            made.append(_unsound(one))
-            continue
-        said, put = one.said, one.put
-        transform_id = PLAIN if opener is not None else said.transform_id
-        template = Template(
-            said.rider_ref,
-            said.version,
-            said.model_id,
-            transform_id,
-            vector,
-            said.expires,
-            said.tier,
-        )
-        sealed = None
-        if put.key_id:
-            sealed = Sealed(put.key_id, said.transform_id, put.vector, one.stated)
-        made.append(PutTemplate(template, sealed))
+    for one, vector, transform, wrong in zip(
+        opened, vectors, transforms, refused.tolist(), strict=True
+    ):
+        rider_ref, version, model_id, _ = one.label
+        template = Template(rider_ref, version, model_id, transform, vector, one.expires, one.tier)
+        made.append(_unsound(one) if wrong else PutTemplate(template, one.sealed))
     return made
 
 
@@ -243,32 +233,26 @@ def _put_template(
     if put.model_id != space.model_id or not knows:
         detail = f"a template of {put.model_id} / {put.transform_id}"
         raise _Refused(NackCode.WRONG_SPACE, detail)
-    said = Template(
-        uuid_of(put.rider_ref),
-        put.version,
-        put.model_id,
-        put.transform_id,
-        _NOTHING,
-        time_of(put.expire_time) if put.HasField("expire_time") else None,
-        tier,
-    )
-    packed = _opened(put, said, opener)
+    label = Label(uuid_of(put.rider_ref), put.version, put.model_id, put.transform_id)
+    expires = time_of(put.expire_time) if put.HasField("expire_time") else None
+    body = put.vector
+    packed = _packed(put.key_id, body, label, opener)
     if len(packed) != 2 * space.dimension:
         check(unpack(packed), dimension=space.dimension)
-    if template_hash(said, packed) != stated:
+    if label_hash(label, expires, tier, packed) != stated:
         return Refusal(stated, NackCode.BAD_ITEM, "the content hash does not fit")
-    return _Opened(put, said, packed, stated)
+    sealed = Sealed(put.key_id, label.transform_id, body, stated) if put.key_id else None
+    return _Opened(label, expires, tier, packed, sealed, stated)
 
 
-def _opened(put: pb.PutTemplate, said: Template, opener: Opener | None) -> bytes:
+def _packed(key_id: str, body: bytes, label: Label, opener: Opener | None) -> bytes:
     if opener is None:
-        if put.key_id:
+        if key_id:
             raise _Refused(NackCode.UNSUPPORTED, "an encrypted template")
-        return put.vector
-    if put.key_id != opener.key_id:
+        return body
+    if key_id != opener.key_id:
         raise _Refused(NackCode.UNSUPPORTED, "a template that is not under the granted key")
-    label = Label(said.rider_ref, said.version, said.model_id, said.transform_id)
-    return opener.packed(put.vector, label)
+    return opener.packed(body, label)
 
 
 def _denial(put: pb.PutDenial) -> Denial:

@@ -99,7 +99,9 @@ class TestNodeHealth:
         """A lane whose camera is a browser, which nobody may have opened, alarms nobody."""
         shown = status(camera=CameraState.LOST, shut=DenyReason.CAMERA_LOST)
 
-        assert node_health(shown, Tally(NOON), means(frame_ages_s={}), Moment(5.0, NOON)).lanes == ()
+        assert (
+            node_health(shown, Tally(NOON), means(frame_ages_s={}), Moment(5.0, NOON)).lanes == ()
+        )
 
     def test_a_tap_from_the_future_has_waited_for_nothing(self) -> None:
         """A clock set back makes no negative age."""
