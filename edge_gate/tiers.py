@@ -45,6 +45,10 @@ def canaries(space: Space) -> tuple[Template, ...]:
     return tuple(made)
 
 
+_TRIES = 16
+"""Searches at most for one answer: riders move a few times a second, a search takes 1 ms."""
+
+
 class Tiers:
     """Two galleries of one space; any thread searches, one at a time changes."""
 
@@ -88,16 +92,18 @@ class Tiers:
         """Return the k best riders of both tiers.
 
         A rider who is on the way from one tier to the other is always found: a move puts before
-        it drops. With the second tier searched first, whoever moves up is met in the first; who
-        moves down meanwhile is met by looking at the second once more.
+        it drops, and between the two it is counted. A search during which nothing was counted has
+        seen every rider in the old tier or in both; another one is made again.
 
         Raises:
             SpaceMismatch: The probe is of another space.
         """
-        moves = self._moves
-        found = [(tier, self._best(tier, probe, k)) for tier in (2, 1)]
-        if self._moves != moves:
-            found.append((2, self._best(2, probe, k)))
+        found: list[tuple[int, Candidates]] = []
+        for _ in range(_TRIES):
+            moves = self._moves
+            found = [(tier, self._best(tier, probe, k)) for tier in (2, 1)]
+            if self._moves == moves:
+                break
         return ranked(found, k)
 
     def apply(self, puts: Sequence[Template], drops: Iterable[UUID]) -> None:

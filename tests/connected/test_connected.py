@@ -53,17 +53,6 @@ class TestConnected:
             phone.withdraw()
             near.holds(0)
 
-    @pytest.mark.timeout(120)
-    def test_matches_while_it_resyncs(self, site: Site) -> None:
-        """A whole view comes anew while Eileen walks through the gate again and again."""
-        with contextlib.closing(Phone(site.app_url, "Eileen")) as phone:
-            phone.sign_up("wallet")
-            phone.enroll_face(portraits()["Eileen"])
-        resync, meanwhile = measures.resync(site, count=4_000)
-
-        print(resync, meanwhile, sep="\n")
-        assert meanwhile.values
-
 
 def test_a_missed_goal_is_told() -> None:
     """A figure says itself that it is too slow."""
