@@ -49,6 +49,11 @@ class Proxy:
         """Hold every byte back, without closing anything."""
         self._moving.clear()
 
+    def come_near(self) -> None:
+        """Delay nothing any more; cuts all connections, so that new ones are made."""
+        self._delay_s = 0.0
+        self.cut()
+
     def thaw(self) -> None:
         """Let what was held back go on."""
         self._moving.set()
@@ -85,7 +90,7 @@ class Proxy:
     def _pump(self, source: socket.socket, sink: socket.socket, is_down: bool) -> None:
         with contextlib.suppress(OSError), source, _Line(sink, self._delay_s) as line:
             while True:
-                data = source.recv(1_024 if is_down and self._down_bytes_s else 16_384)
+                data = source.recv(1_024 if is_down and self._down_bytes_s else 65_536)
                 self._moving.wait()  # an end, too, is held back
                 if not data:
                     return
