@@ -264,6 +264,12 @@ class Site:
         [line] = [line for line in status.splitlines() if line.startswith("VmRSS")]
         return int(line.split()[1]) / 1024
 
+    def leave_alone(self, station: str) -> None:
+        """Stop all nodes but one, and the app: a node has a machine of its own."""
+        for name in (*self.gates, "app"):
+            if name != station:
+                self.stage.actors.pop(name).stop()
+
     def stop(self) -> None:
         """Stop every process."""
         for gate in self.gates.values():
