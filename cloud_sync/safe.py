@@ -6,17 +6,15 @@ and the randomness given to it; this file does not know about SQL.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from cloud_sync.fields import joined
 from cloud_sync.key_store import KeyRing, KeyStore
 from cloud_sync.keys import KEY_ID_BYTES, RootKey, at_rest_key
 from cloud_sync.rotation import PLAIN, Rotation
-from cloud_sync.seal import NONCE_BYTES, TAG_BYTES, Label, NotOpened, opened
+from cloud_sync.seal import NONCE_BYTES, TAG_BYTES, NotOpened, opened
 
 MAGIC = b"\0gl1"
 """What every record begins with; the digit is its format."""
@@ -53,22 +51,6 @@ def key_id_of(record: bytes) -> str | None:
     if len(record) < OVERHEAD or not record.startswith(MAGIC):
         return None
     return record[len(MAGIC) : HEAD_BYTES].hex()
-
-
-def template_label(label: Label) -> bytes:
-    """Return what is authenticated beside a template at rest: rider, version, model, transform.
-
-    Args:
-        label: Whose it is, and what.
-    """
-    space = _space_bytes(label.model_id, label.transform_id)
-    return label.rider_ref.bytes + label.version.to_bytes(4, "big") + space
-
-
-@lru_cache(maxsize=64)
-def _space_bytes(model_id: str, transform_id: str) -> bytes:
-    """Return both names joined: the same for all templates of a view."""
-    return joined(model_id.encode(), transform_id.encode())
 
 
 class Safe:

@@ -6,6 +6,7 @@ the content. Nonces come in as arguments; each is used once under a key (random 
 2^32 records of one key, NIST SP 800-38D, 8.3; an epoch has a few million).
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -18,9 +19,6 @@ NONCE_BYTES = 12
 """96 bits, the length that GCM is made for (SP 800-38D, 5.2.1.1)."""
 TAG_BYTES = 16
 """128 bits, the whole tag."""
-
-_KNOWN_MAX = 64
-"""Pairs of model and transform whose encoding is remembered; a view has one or two."""
 
 
 class NotOpened(ValueError):
@@ -36,13 +34,31 @@ class Label(NamedTuple):
     transform_id: str
 
 
+def template_label(label: Label) -> bytes:
+    """Return what is authenticated beside a template: rider, version, model, transform.
+
+    In this order; what has no fixed length stands behind its length.
+
+    Args:
+        label: Whose it is, and what.
+    """
+    space = _space_bytes(label.model_id, label.transform_id)
+    return label.rider_ref.bytes + label.version.to_bytes(4, "big") + space
+
+
+@lru_cache(maxsize=64)
+def _space_bytes(model_id: str, transform_id: str) -> bytes:
+    """Return both names joined: the same for all templates of a view."""
+    return joined(model_id.encode(), transform_id.encode())
+
+
 class StationCipher:
     """Seals and opens the templates of one station and epoch; may be used by several threads.
 
     Keep it as long as the epoch: setting up AES takes as long as a record.
     """
 
-    __slots__ = ("_aead", "_head", "_spaces")
+    __slots__ = ("_aead", "_head")
 
     def __init__(self, data_key: bytes, *, station_id: str, epoch: UUID) -> None:
         """Take the key of a station and epoch.
@@ -54,7 +70,6 @@ class StationCipher:
         """
         self._aead = AESGCM(data_key)
         self._head = joined(b"gateline template 1", station_id.encode(), epoch.bytes)
-        self._spaces: dict[tuple[str, str], bytes] = {}
 
     def seal(self, packed: bytes, label: Label, *, nonce: bytes) -> bytes:
         """See `seal_vector`."""
@@ -65,18 +80,8 @@ class StationCipher:
         return opened(self._aead, sealed, self._associated(label))
 
     def _associated(self, label: Label) -> bytes:
-        """Return what is authenticated: station, epoch, rider, version, model, transform.
-
-        In this order; what has no fixed length stands behind its length.
-        """
-        space = self._spaces.get((label.model_id, label.transform_id))
-        if space is None:
-            space = joined(label.model_id.encode(), label.transform_id.encode())
-            if len(self._spaces) < _KNOWN_MAX:
-                self._spaces[label.model_id, label.transform_id] = space
-        return b"".join(
-            (self._head, label.rider_ref.bytes, label.version.to_bytes(4, "big"), space)
-        )
+        """Return what is authenticated: station, epoch, and the template's label."""
+        return self._head + template_label(label)
 
 
 def seal_vector(cipher: StationCipher, packed: bytes, label: Label, *, nonce: bytes) -> bytes:

@@ -21,8 +21,8 @@ from cloud_sync.gallery import (
     SettingName,
     Template,
 )
-from cloud_sync.safe import VIEW_ITEM, Safe, template_label
-from cloud_sync.seal import Label
+from cloud_sync.safe import VIEW_ITEM, Safe
+from cloud_sync.seal import Label, template_label
 
 Seal = Callable[[bytes, bytes], bytes]
 """Content and label to a sealed record, see `Safe.sealer`."""

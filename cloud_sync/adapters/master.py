@@ -42,8 +42,8 @@ from cloud_sync.master import (
 )
 from cloud_sync.rotation import PLAIN
 from cloud_sync.safe import MASTER_TEMPLATE as RECORD
-from cloud_sync.safe import Safe, UnknownTransform, template_label
-from cloud_sync.seal import Label, NotOpened
+from cloud_sync.safe import Safe, UnknownTransform
+from cloud_sync.seal import Label, NotOpened, template_label
 from fare.log import say
 
 _LOG = logging.getLogger(__name__)

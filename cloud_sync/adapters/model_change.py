@@ -167,11 +167,7 @@ def finish(
         progress = Progress(_followers(connection, now), waiting)
         state = finishing(state, progress, is_forced=is_forced)
         model_state.write(connection, state)
-    for station in _twofold(engine):
-        with engine.begin() as connection:
-            stop_writers(connection)
-            adopt_next(connection, station, safe=safe, dimension=DIMENSION)
-        told(station, 0)
+    _end_each(engine, safe, adopt_next, told)
     told(state.model_id, _forget(engine, safe, state.model_id, now))
     return state
 
@@ -199,11 +195,7 @@ def rollback(engine: sa.Engine, safe: Safe, *, now: datetime, told: Told) -> Mod
         stop_writers(connection)
         state = rolling_back(model_state.read(connection, is_held=True))
         model_state.write(connection, state)
-    for station in _twofold(engine):
-        with engine.begin() as connection:
-            stop_writers(connection)
-            close_next(connection, station, safe=safe, dimension=DIMENSION)
-        told(station, 0)
+    _end_each(engine, safe, close_next, told)
     told(state.next_id, _forget(engine, safe, state.next_id, now))
     return state
 
@@ -219,9 +211,15 @@ def end(engine: sa.Engine) -> ModelState:
     return state
 
 
-def _twofold(engine: sa.Engine) -> tuple[str, ...]:
+def _end_each(engine: sa.Engine, safe: Safe, end_one: Callable[..., bool], told: Told) -> None:
+    """Leave each station with one view, a transaction a station; what is done stays done."""
     with engine.connect() as connection:
-        return two_views(connection)
+        stations = two_views(connection)
+    for station in stations:
+        with engine.begin() as connection:
+            stop_writers(connection)
+            end_one(connection, station, safe=safe, dimension=DIMENSION)
+        told(station, 0)
 
 
 def _followers(connection: sa.Connection, now: datetime) -> tuple[str, ...]:

@@ -12,10 +12,10 @@ from cloud_sync.adapters.at_rest import hold_keys, needed, note_use
 from cloud_sync.adapters.reseal import SealedColumn, reseal
 from cloud_sync.adapters.tables import MASTER_TEMPLATE, SEALED_COLUMN, VIEW, VIEW_ITEM
 from cloud_sync.keys import RootKey
-from cloud_sync.safe import HEAD_BYTES, MAGIC, Safe, head_of, template_label
+from cloud_sync.safe import HEAD_BYTES, MAGIC, Safe, head_of
 from cloud_sync.safe import MASTER_TEMPLATE as MASTER
 from cloud_sync.safe import VIEW_ITEM as RECORD
-from cloud_sync.seal import Label
+from cloud_sync.seal import Label, template_label
 
 
 @dataclass(frozen=True, slots=True)

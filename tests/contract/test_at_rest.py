@@ -26,9 +26,8 @@ from cloud_sync.safe import (
     Safe,
     UnknownTransform,
     key_id_of,
-    template_label,
 )
-from cloud_sync.seal import Label, NotOpened
+from cloud_sync.seal import Label, NotOpened, template_label
 from cloud_sync.view import EdgeNode, Head, SpaceRefused
 from tests.keys import safe_in
 from tests.templates import SPACE, put, rider, template

@@ -27,8 +27,8 @@ from cloud_sync.key_store import KeysFailed
 from cloud_sync.messages import Bookmark, Chunk, FromCloud, Hello, Snapshot
 from cloud_sync.opener import Trust
 from cloud_sync.rotation import PLAIN
-from cloud_sync.safe import MASTER_TEMPLATE, VIEW_ITEM, Safe, key_id_of, template_label
-from cloud_sync.seal import Label
+from cloud_sync.safe import MASTER_TEMPLATE, VIEW_ITEM, Safe, key_id_of
+from cloud_sync.seal import Label, template_label
 from cloud_sync.view import EdgeNode
 from cloud_sync.view_id import next_view
 from cloud_sync.wire import response_from_proto

@@ -68,7 +68,8 @@ from cloud_sync.lease import Anchor, Lease
 from cloud_sync.messages import Hello
 from cloud_sync.outbox import Outbox
 from cloud_sync.replica import Holding, Replica
-from cloud_sync.safe import VIEW_ITEM, template_label
+from cloud_sync.safe import VIEW_ITEM
+from cloud_sync.seal import template_label
 from cloud_sync.serve_view import ServeConfig
 from cloud_sync.signing import NodeKey
 from cloud_sync.tap_log import Batch, Receipt

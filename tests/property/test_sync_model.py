@@ -28,7 +28,6 @@ from cloud_sync.adapters.memory import MemoryReplica
 from cloud_sync.adapters.memory_view import MemoryViewLog
 from cloud_sync.adapters.mending import Digests, Mending
 from cloud_sync.adapters.shelf import Parcel, parcel
-from cloud_sync.content import content_hash
 from cloud_sync.credit import Credit
 from cloud_sync.digest import open_key
 from cloud_sync.follow import Follower
@@ -37,7 +36,8 @@ from cloud_sync.lease import Anchor, is_usable
 from cloud_sync.messages import FromCloud, FromEdge, Hello
 from cloud_sync.replica import ReplicaFailed, SnapshotRefused, WrongRevision
 from cloud_sync.serve_view import ServeConfig, Serving
-from cloud_sync.view import EdgeNode, HistoryGone, NeedsSnapshot, Page, coalesce, plan
+from cloud_sync.view import EdgeNode, HistoryGone, NeedsSnapshot, plan
+from tests.forgetful import Forgetful
 from tests.templates import SPACE, put, rider
 
 STATION = "bell-tower"
@@ -523,26 +523,6 @@ class WithoutExpulsions(Sync):
             else event
             for event in super().cloud_does(effect)
         )
-
-
-class Forgetful(MemoryViewLog):
-    """Views whose compaction does not say how far it went."""
-
-    def compact(self, station_id: str, now: datetime, *, keep: int) -> int:
-        """Forget everything and tell nobody."""
-        view = self._views[station_id]
-        view.log.clear()
-        return view.head.compacted_rev
-
-    def read(self, station_id: str, epoch: UUID, from_rev: int, limit: int) -> Page:
-        """Give what is left, as if nothing were missing."""
-        view = self._views[station_id]
-        if view.head.epoch != epoch:
-            raise HistoryGone(station_id)
-        left = [self._line(view, *line) for line in view.log if line[0] > from_rev]
-        changes = coalesce(line.change for line in left if line.change is not None)
-        hashes = tuple(content_hash(change) for change in changes)
-        return Page(from_rev, view.head.head_rev, changes, hashes)
 
 
 class CompactionThatLosesDeletions(Sync):

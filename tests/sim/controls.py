@@ -14,15 +14,13 @@ from uuid import UUID
 from cloud_sync import follow, serve_view, uplink
 from cloud_sync.adapters.memory import MemoryReplica
 from cloud_sync.adapters.memory_taps import MemoryTapLog
-from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.content import content_hash
 from cloud_sync.credit import WINDOW_BYTES, Credit
 from cloud_sync.gallery import Delta
 from cloud_sync.messages import Chunk
 from cloud_sync.outbox import GENESIS
 from cloud_sync.serving import Step
 from cloud_sync.tap_log import Batch, Receipt
-from cloud_sync.view import HistoryGone, Page, coalesce
+from tests.forgetful import Forgetful
 from tests.sim.cloud import Cloud
 from tests.sim.node import Node
 from tests.sim.parts import Parts
@@ -107,26 +105,6 @@ class LazyOutbox(Node):
         outbox._seq = outbox._acknowledged
         outbox._head = outbox._kept[-1].digest() if outbox._kept else GENESIS
         super().die(down_s, dark=dark)
-
-
-class Forgetful(MemoryViewLog):
-    """Compaction forgets drops that an edge has not acknowledged, and tells nobody."""
-
-    def compact(self, station_id: str, now: datetime, *, keep: int) -> int:
-        """Forget everything."""
-        view = self._views[station_id]
-        view.log.clear()
-        return view.head.compacted_rev
-
-    def read(self, station_id: str, epoch: UUID, from_rev: int, limit: int) -> Page:
-        """Give what is left, as if nothing were missing."""
-        view = self._views[station_id]
-        if view.head.epoch != epoch:
-            raise HistoryGone(station_id)
-        left = [self._line(view, *line) for line in view.log if line[0] > from_rev]
-        changes = coalesce(line.change for line in left if line.change is not None)
-        hashes = tuple(content_hash(change) for change in changes)
-        return Page(from_rev, view.head.head_rev, changes, hashes)
 
 
 class AnyDelta(MemoryReplica):
