@@ -1,6 +1,5 @@
 """How long a full resync takes, end to end on this machine."""
 
-import asyncio
 import os
 import tempfile
 import threading
@@ -13,7 +12,7 @@ import sqlalchemy as sa
 
 from cloud_sync.adapters.grpc_channel import Badge
 from cloud_sync.adapters.grpc_follower import FollowerConfig, GalleryFollower
-from cloud_sync.adapters.grpc_server import Ports, ServerConfig, Stores, serve
+from cloud_sync.adapters.grpc_server import ServerConfig, Stores
 from cloud_sync.adapters.loopback_trust import badge_of, loopback_trust
 from cloud_sync.adapters.memory_keys import MemoryVault
 from cloud_sync.adapters.outgoing import Sealing
@@ -21,9 +20,9 @@ from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.postgres_registry import PostgresRegistry
 from cloud_sync.adapters.postgres_taps import PostgresTapLog
 from cloud_sync.adapters.presence_desk import PresenceDesk
+from cloud_sync.adapters.server_thread import ServerThread
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
 from cloud_sync.adapters.tables import EDGE_NODE, VIEW, VIEW_ITEM, VIEW_LOG
-from cloud_sync.adapters.wakes import Wakes, conninfo, listen
 from cloud_sync.clock import Clock
 from cloud_sync.content import Space
 from cloud_sync.device import Identity
@@ -122,67 +121,35 @@ class BenchCloud:
             clock: The time.
             presence: Searches looks; None answers none.
         """
-        self._engine = engine
-        self._sealing = sealing
-        self._views = views
         self._trust = loopback_trust(
             PostgresRegistry(engine),
             clock,
             os.urandom,
             cloud_key=lambda: sealing.ring().cloud_key.public_key,
         )
-        self._presence = presence
         self._clock = clock
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.port = 0
+        stores = Stores(
+            views, PostgresTapLog(engine), self._trust, sealing=sealing, presence=presence
+        )
+        config = ServerConfig("127.0.0.1:0", grace_s=0.5)
+        self._server = ServerThread(stores, config, clock, engine=engine)
+
+    @property
+    def port(self) -> int:
+        """The main port, once it serves."""
+        return self._server.port
 
     def start(self) -> None:
         """Serve on a free port."""
-        self._thread.start()
-        if not self._ready.wait(_WAIT_S):
-            raise TimeoutError("the server did not start")
+        self._server.start()
 
     def stop(self) -> None:
         """End the server."""
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._serve())
-        self._loop.close()
-
-    async def _serve(self) -> None:
-        wakes = Wakes()
-        chore = asyncio.create_task(listen(wakes, conninfo(self._engine)))
-        stores = Stores(
-            self._views,
-            PostgresTapLog(self._engine),
-            self._trust,
-            sealing=self._sealing,
-            presence=self._presence,
-        )
-        await serve(
-            stores,
-            ServerConfig("127.0.0.1:0", grace_s=0.5),
-            wakes=wakes,
-            clock=self._clock,
-            stop=self._stop,
-            on_ready=self._is_ready,
-        )
-        chore.cancel()
-        await asyncio.gather(chore, return_exceptions=True)
+        self._server.stop()
 
     def badge(self, edge_id: str = _EDGE, station_id: str = _STATION) -> Badge:
         """Return what an edge of the bench is known by."""
         return badge_of(self._trust, Identity(station_id, edge_id), self._clock.wall())
-
-    def _is_ready(self, ports: Ports) -> None:
-        self.port = ports.main
-        self._ready.set()
 
 
 def resync(engine: sa.Engine, count: int, *, safe: Safe, clock: Clock) -> Figures:

@@ -4,7 +4,6 @@ Real PostgreSQL, real gRPC over mTLS with sealed templates, real disks; the seco
 space of generated faces.
 """
 
-import asyncio
 import random
 import threading
 import time
@@ -23,7 +22,7 @@ from cloud_sync.adapters import next_view as next_view_module
 from cloud_sync.adapters import publish as publish_module
 from cloud_sync.adapters.erasures import PostgresErasureLedger
 from cloud_sync.adapters.grpc_client import FollowerConfig, GalleryFollower
-from cloud_sync.adapters.grpc_server import Ports, ServerConfig, Stores, serve
+from cloud_sync.adapters.grpc_server import ServerConfig, Stores
 from cloud_sync.adapters.membership import ClaimOutcome, Membership
 from cloud_sync.adapters.mode_history import orders_of
 from cloud_sync.adapters.outgoing import Sealing
@@ -31,10 +30,10 @@ from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.postgres_registry import PostgresRegistry
 from cloud_sync.adapters.postgres_taps import PostgresTapLog
 from cloud_sync.adapters.reconcile import Reconciler
+from cloud_sync.adapters.server_thread import ServerThread
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
 from cloud_sync.adapters.system_clock import SystemClock
 from cloud_sync.adapters.tmpfs_vault import TmpfsVault
-from cloud_sync.adapters.wakes import Wakes, conninfo, listen
 from cloud_sync.backoff import Backoff
 from cloud_sync.budget import Budget
 from cloud_sync.claim import CHECK_IN
@@ -77,10 +76,12 @@ class Cloud:
         # The whole city fits, so everybody is everywhere.
         self.membership = Membership(SOURCING, SAFE, Budget())
         self.ledger = PostgresErasureLedger(engine, copy=lambda _: None)
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-        self._thread.start()
-        assert self._ready.wait(PATIENCE_S)
+        trust, taps = trust_of(PostgresRegistry(engine)), PostgresTapLog(engine)
+        stores = Stores(self.views, taps, trust, sealing=Sealing(lambda: SAFE.ring))
+        config = ServerConfig("127.0.0.1:0", grace_s=0.1)
+        self._server = ServerThread(stores, config, SystemClock(), engine=engine)
+        self._server.start()
+        self.port = self._server.port
 
     def settle(self, *changes: MasterChange) -> None:
         """Change the master gallery, as enrollment does."""
@@ -111,30 +112,7 @@ class Cloud:
 
     def stop(self) -> None:
         """Stop serving."""
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        wakes = Wakes()
-        chore = asyncio.create_task(listen(wakes, conninfo(self.engine)))
-        registry = PostgresRegistry(self.engine)
-        taps = PostgresTapLog(self.engine)
-        sealing = Sealing(lambda: SAFE.ring)
-        await serve(
-            Stores(self.views, taps, trust_of(registry), sealing=sealing),
-            ServerConfig("127.0.0.1:0", grace_s=0.1),
-            wakes=wakes,
-            clock=SystemClock(),
-            stop=self._stop,
-            on_ready=self._is_ready,
-        )
-        chore.cancel()
-        await asyncio.gather(chore, return_exceptions=True)
-
-    def _is_ready(self, ports: Ports) -> None:
-        self.port = ports.main
-        self._ready.set()
+        self._server.stop()
 
 
 class Node:

@@ -1,6 +1,5 @@
 """An operator's command on its way to a gate: PostgreSQL, gRPC, the replica on disk, the lane."""
 
-import asyncio
 import logging
 import random
 import threading
@@ -15,15 +14,15 @@ import sqlalchemy as sa
 
 from cloud_sync.__main__ import main
 from cloud_sync.adapters.grpc_client import FollowerConfig, GalleryFollower
-from cloud_sync.adapters.grpc_server import Ports, ServerConfig, Stores, serve
+from cloud_sync.adapters.grpc_server import ServerConfig, Stores
 from cloud_sync.adapters.outgoing import Sealing
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
 from cloud_sync.adapters.postgres_registry import PostgresRegistry
 from cloud_sync.adapters.postgres_taps import PostgresTapLog
+from cloud_sync.adapters.server_thread import ServerThread
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
 from cloud_sync.adapters.system_clock import SystemClock
 from cloud_sync.adapters.tmpfs_vault import TmpfsVault
-from cloud_sync.adapters.wakes import Wakes, conninfo, listen
 from cloud_sync.content import Space
 from cloud_sync.serve_view import ServeConfig
 from cloud_sync.setting import Mode
@@ -50,44 +49,18 @@ class Cloud:
     def __init__(self, engine: sa.Engine) -> None:
         """Migrate, admit a node, and serve."""
         database.migrate(engine, "cloud_sync", VERSIONS)
-        self._engine = engine
-        self._views = PostgresViewLog(engine, SAFE)
-        self._views.admit(EdgeNode("edge-1", "bell-tower", bytes(32)), datetime.now(UTC))
-        ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)))
-        self._thread.start()
-        assert ready.wait(20)
-
-    async def _serve(self, ready: threading.Event) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-
-        def on_ready(ports: Ports) -> None:
-            self.port = ports.main
-            ready.set()
-
-        wakes = Wakes()
-        chore = asyncio.create_task(listen(wakes, conninfo(self._engine)))
-        await serve(
-            Stores(
-                self._views,
-                PostgresTapLog(self._engine),
-                trust_of(PostgresRegistry(self._engine)),
-                sealing=Sealing(lambda: SAFE.ring),
-            ),
-            ServerConfig("127.0.0.1:0", ServeConfig(bookmark_s=0.2), grace_s=0.1),
-            wakes=wakes,
-            clock=SystemClock(),
-            stop=self._stop,
-            on_ready=on_ready,
-        )
-        chore.cancel()
-        await asyncio.gather(chore, return_exceptions=True)
+        views = PostgresViewLog(engine, SAFE)
+        views.admit(EdgeNode("edge-1", "bell-tower", bytes(32)), datetime.now(UTC))
+        trust, taps = trust_of(PostgresRegistry(engine)), PostgresTapLog(engine)
+        stores = Stores(views, taps, trust, sealing=Sealing(lambda: SAFE.ring))
+        config = ServerConfig("127.0.0.1:0", ServeConfig(bookmark_s=0.2), grace_s=0.1)
+        self._server = ServerThread(stores, config, SystemClock(), engine=engine)
+        self._server.start()
+        self.port = self._server.port
 
     def stop(self) -> None:
         """Stop serving."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join()
+        self._server.stop()
 
 
 class Gate:

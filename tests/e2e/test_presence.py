@@ -1,6 +1,5 @@
 """From a look at an entrance to the template on that station's node, over real gRPC."""
 
-import asyncio
 import logging
 import random
 import threading
@@ -21,15 +20,15 @@ from cloud_sync.adapters.grpc_client import (
     GrpcPresence,
     PresenceConfig,
 )
-from cloud_sync.adapters.grpc_server import Ports, ServerConfig, Stores, serve
+from cloud_sync.adapters.grpc_server import ServerConfig, Stores
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.postgres_registry import PostgresRegistry
 from cloud_sync.adapters.postgres_taps import PostgresTapLog
 from cloud_sync.adapters.presence_desk import DeskConfig, PresenceDesk
+from cloud_sync.adapters.server_thread import ServerThread
 from cloud_sync.adapters.sqlite_replica import SqliteReplica
 from cloud_sync.adapters.system_clock import SystemClock
-from cloud_sync.adapters.wakes import Wakes, conninfo, listen
 from cloud_sync.backoff import Backoff
 from cloud_sync.budget import Budget
 from cloud_sync.calibration import from_table
@@ -74,12 +73,17 @@ class Cloud:
             make_index=FaissCandidateIndex,
             config=DeskConfig(allowance=FREELY),
         )
-        self._presence = self.desk if presence else None
         self._entrances: list[GrpcPresence] = []
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-        self._thread.start()
-        assert self._ready.wait(PATIENCE_S)
+        stores = Stores(
+            self.views,
+            PostgresTapLog(engine),
+            trust_of(PostgresRegistry(engine)),
+            presence=self.desk if presence else None,
+        )
+        config = ServerConfig("127.0.0.1:0", grace_s=0.1)
+        self._server = ServerThread(stores, config, SystemClock(), engine=engine)
+        self._server.start()
+        self.port = self._server.port
 
     def settle(self, *changes: MasterChange) -> None:
         """Change the master gallery, as enrollment does."""
@@ -100,32 +104,7 @@ class Cloud:
         """Stop serving."""
         for entrance in self._entrances:
             entrance.close()
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        wakes = Wakes()
-        chore = asyncio.create_task(listen(wakes, conninfo(self.engine)))
-        await serve(
-            Stores(
-                self.views,
-                PostgresTapLog(self.engine),
-                trust_of(PostgresRegistry(self.engine)),
-                presence=self._presence,
-            ),
-            ServerConfig("127.0.0.1:0", grace_s=0.1),
-            wakes=wakes,
-            clock=SystemClock(),
-            stop=self._stop,
-            on_ready=self._is_ready,
-        )
-        chore.cancel()
-        await asyncio.gather(chore, return_exceptions=True)
-
-    def _is_ready(self, ports: Ports) -> None:
-        self.port = ports.main
-        self._ready.set()
+        self._server.stop()
 
 
 class Gate:
