@@ -254,6 +254,15 @@ def key_of(change: Change) -> bytes:
             return b"s" + name.encode()
 
 
+def is_template(key: bytes) -> bool:
+    """Return whether a key is that of a rider's template.
+
+    Args:
+        key: As `key_of` returns it.
+    """
+    return key[:1] == b"r"
+
+
 def dropped(key: bytes) -> Change:
     """Return the change that takes away what a key is about.
 

@@ -7,7 +7,7 @@ because XOR is linear: without the key nobody can choose items whose hashes canc
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from uuid import UUID
 
 BUCKETS = 256
@@ -58,7 +58,7 @@ def differing(mine: bytes, theirs: bytes) -> tuple[int, ...]:
     return tuple(number for number, span in enumerate(spans) if mine[span] != theirs[span])
 
 
-def grouped(sizes: Sequence[tuple[int, int]], *, limit: int) -> tuple[tuple[int, ...], ...]:
+def grouped(sizes: Iterable[tuple[int, int]], *, limit: int) -> tuple[tuple[int, ...], ...]:
     """Return buckets in groups that travel together.
 
     Args:

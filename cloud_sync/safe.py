@@ -124,7 +124,7 @@ class Safe:
         if key_id is None:
             raise NotOpened("this is no sealed record")
         aead = self._aeads.get((purpose, key_id)) or self._found(purpose, key_id)
-        return opened(aead, record[HEAD_BYTES:], label)
+        return opened(aead, memoryview(record)[HEAD_BYTES:], label)
 
     def turn(
         self, vectors: npt.NDArray[np.float32], *, source: str, target: str

@@ -119,13 +119,18 @@ class Page:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Whole:
-    """A view as it stood at one revision."""
+    """A view as it stood at one revision, in the order of its item keys."""
 
     epoch: UUID
     rev: int
-    changes: tuple[Change, ...]
+    keys: tuple[bytes, ...]
+    """Each item's, see `content.key_of`."""
     hashes: tuple[bytes, ...]
-    """The content hash of each change."""
+    """Each item's content hash."""
+    changes: Sequence[Change]
+    """What brings each item. A log that keeps records sealed opens them as they are asked for, a
+    slice at a time, and raises `HistoryGone` where one does not open: it has taken that one out of
+    the view, which has gone on from here."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -191,6 +191,8 @@ class Session:
                 answer = await self._perform(effect)
                 if answer is not None:
                     events.append(answer)
+                if isinstance(answer, serve_view.Gone):
+                    break  # the rest was meant for a view that is no more
         return state
 
     async def _perform(self, effect: serve_view.Effect) -> serve_view.Event | None:
@@ -210,7 +212,7 @@ class Session:
             case serve_view.OfferLease(length):
                 return await self._lease_offered(length)
             case serve_view.Send() | serve_view.SendPart() | serve_view.SendRepair():
-                await self._send(effect)
+                return await self._send(effect)
             case serve_view.LetSnapshotGo():
                 self._let_snapshot_go()
             case serve_view.NoteAck(epoch, rev):
@@ -226,15 +228,22 @@ class Session:
 
     async def _send(
         self, effect: serve_view.Send | serve_view.SendPart | serve_view.SendRepair
-    ) -> None:
-        match effect:
-            case serve_view.Send(message):
-                await self._say(message)
-            case serve_view.SendPart(nonce, index, span):
-                assert self._parcel is not None
-                await self._say(self._parcel.chunk(nonce, index, span))
-            case serve_view.SendRepair():
-                await self._say(await asyncio.to_thread(self._mending.repair, effect))
+    ) -> serve_view.Event | None:
+        """Say it; a record that does not open has left the view, and what was begun is void."""
+        message: FromCloud
+        try:
+            match effect:
+                case serve_view.Send(message):
+                    pass
+                case serve_view.SendPart(nonce, index, span):
+                    assert self._parcel is not None
+                    message = await asyncio.to_thread(self._parcel.chunk, nonce, index, span)
+                case serve_view.SendRepair():
+                    message = await asyncio.to_thread(self._mending.repair, effect)
+        except HistoryGone:
+            return serve_view.Gone()
+        await self._say(message)
+        return None
 
     async def _read_for(
         self,

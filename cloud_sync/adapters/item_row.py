@@ -1,13 +1,17 @@
 """One item of a view as a row of `view_item`, and back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
+import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
-from cloud_sync.content import denial_body, pack, unpack
+from cloud_sync.adapters.tables import VIEW_ITEM as TABLE
+from cloud_sync.content import TemplateRefused, denial_body, is_template, pack, unpack, unpack_all
 from cloud_sync.gallery import (
     Change,
     Denial,
@@ -22,8 +26,21 @@ from cloud_sync.gallery import (
     Template,
 )
 from cloud_sync.safe import VIEW_ITEM, Safe
-from cloud_sync.seal import Label, template_label
+from cloud_sync.seal import Label, NotOpened, template_label
 
+Row = sa.Row[Any]
+"""Of `VIEW_ITEM`, with these columns at least."""
+ITEM_COLUMNS = (
+    TABLE.c.item_key,
+    TABLE.c.version,
+    TABLE.c.model_id,
+    TABLE.c.transform_id,
+    TABLE.c.body,
+    TABLE.c.expires,
+    TABLE.c.tier,
+    TABLE.c.content_hash,
+)
+"""An item without its place in a log."""
 Seal = Callable[[bytes, bytes], bytes]
 """Content and label to a sealed record, see `Safe.sealer`."""
 
@@ -74,11 +91,11 @@ def expires_of(change: Change) -> datetime | None:
             return None
 
 
-def put_of(row: sa.Row[Any], safe: Safe) -> Change:
+def put_of(row: Row, safe: Safe) -> Change:
     """Return the change that brings an item.
 
     Args:
-        row: With the columns of `VIEW_ITEM` except station and revision.
+        row: The item.
         safe: Opens a template.
 
     Raises:
@@ -86,6 +103,66 @@ def put_of(row: sa.Row[Any], safe: Safe) -> Change:
         TemplateRefused: What was sealed is no vector.
         KeysFailed: The keys cannot be read.
     """
+    if not is_template(row.item_key):
+        return _small(row)
+    label, packed = _opened(row, safe)
+    return PutTemplate(_template(row, label, unpack(packed)), packed=packed)
+
+
+def puts_of(rows: Sequence[Row], safe: Safe) -> tuple[list[Change], list[Row]]:
+    """Return the changes that bring some items, in order, and the rows that do not open.
+
+    As `put_of` for each, in half the time: a snapshot has 50,000.
+
+    Args:
+        rows: The items.
+        safe: Opens templates.
+
+    Raises:
+        KeysFailed: The keys cannot be read.
+    """
+    changes: list[Change] = []
+    unread: list[Row] = []
+    for are_templates, run in groupby(rows, key=lambda row: is_template(row.item_key)):
+        if not are_templates:
+            changes.extend(map(_small, run))
+            continue
+        opened: list[tuple[Row, Label, bytes]] = []
+        for row in run:
+            try:
+                opened.append((row, *_opened(row, safe)))
+            except (NotOpened, TemplateRefused):
+                unread.append(row)
+        changes.extend(_unpacked(opened))
+    return changes, unread
+
+
+def _unpacked(templates: Sequence[tuple[Row, Label, bytes]]) -> Iterator[PutTemplate]:
+    """Yield templates with their vectors, all of them unpacked at once where they are alike."""
+    packs = [packed for _, _, packed in templates]
+    is_alike = len({len(packed) for packed in packs}) == 1
+    vectors: Iterable[npt.NDArray[np.float32]]
+    vectors = unpack_all(packs) if is_alike else [unpack(packed) for packed in packs]
+    for (row, label, packed), vector in zip(templates, vectors, strict=True):
+        yield PutTemplate(_template(row, label, vector), packed=packed)
+
+
+def _opened(row: Row, safe: Safe) -> tuple[Label, bytes]:
+    """Return whose template a row is, and its packed vector."""
+    label = Label(UUID(bytes=row.item_key[1:]), row.version, row.model_id, row.transform_id)
+    packed = safe.open(VIEW_ITEM, row.body, template_label(label))
+    if len(packed) % 2:
+        raise TemplateRefused("the vector has half a value")
+    return label, packed
+
+
+def _template(row: Row, label: Label, vector: npt.NDArray[np.float32]) -> Template:
+    rider_ref, version, model_id, transform_id = label
+    return Template(rider_ref, version, model_id, transform_id, vector, row.expires, row.tier)
+
+
+def _small(row: Row) -> Change:
+    """Return the change of an item that is no template: it lies there in plain."""
     key = row.item_key
     name = bytes(key[1:])
     match bytes(key[:1]):
@@ -95,9 +172,5 @@ def put_of(row: sa.Row[Any], safe: Safe) -> Change:
             since = timedelta(microseconds=int.from_bytes(row.body[:_SINCE], "big", signed=True))
             reason = DenialReason(row.body[_SINCE:].decode())
             return PutDenial(Denial(UUID(bytes=name), reason, _UNIX + since, row.expires))
-        case b"s":
-            return PutSetting(Setting(SettingName(name.decode()), row.body))
         case _:
-            label = Label(UUID(bytes=name), row.version, row.model_id, row.transform_id)
-            packed = safe.open(VIEW_ITEM, row.body, template_label(label))
-            return PutTemplate(Template(*label, unpack(packed), row.expires, row.tier))
+            return PutSetting(Setting(SettingName(name.decode()), row.body))

@@ -238,11 +238,11 @@ class MemoryViewLog:
     def whole(self, station_id: str) -> Whole:
         """Return the view as it stands."""
         view = self._view(station_id)
-        rows = [view.items[key] for key in sorted(view.items)]
+        keys = tuple(sorted(view.items))
+        rows = [view.items[key] for key in keys]
         hashes = tuple(view.hashes[rev] for rev, _ in rows)
-        return Whole(
-            view.head.epoch, view.head.head_rev, tuple(change for _, change in rows), hashes
-        )
+        changes = tuple(change for _, change in rows)
+        return Whole(view.head.epoch, view.head.head_rev, keys, hashes, changes)
 
     def _view(self, view_id: str) -> _View:
         view = self._views.get(view_id)

@@ -1,10 +1,11 @@
 """The cloud's half of anti-entropy: compares a digest with the view, and cuts the repair."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from cloud_sync.content import key_of
+from cloud_sync.content import is_template
 from cloud_sync.digest import bucket_of, differing, grouped, summed
-from cloud_sync.gallery import PutSetting, PutTemplate
+from cloud_sync.gallery import Change, PutSetting
 from cloud_sync.messages import Digest, Repair
 from cloud_sync.serve_signals import Compared, SendRepair
 from cloud_sync.view import Roll, ViewLog, Whole
@@ -70,39 +71,43 @@ class Mending:
         whole = self._views.whole(self._station_id)
         if (whole.epoch, whole.rev) == (roll.epoch, roll.rev):
             self._whole = whole
-        sizes = [(bucket, _size(whole, bucket)) for bucket in buckets]
-        return Compared(whole.epoch, whole.rev, grouped(sizes, limit=_REPAIR_BYTES))
+        sizes = _sizes(whole, buckets)
+        return Compared(whole.epoch, whole.rev, grouped(sizes.items(), limit=_REPAIR_BYTES))
 
     def repair(self, effect: SendRepair) -> Repair:
         """Return all that the view has in some buckets.
 
         Args:
             effect: Follows from the last comparison.
+
+        Raises:
+            HistoryGone: An item cannot be read; the view has gone on without it.
+            ViewLogFailed: The log did not answer.
         """
         assert self._whole is not None
         assert (self._whole.epoch, self._whole.rev) == (effect.epoch, effect.rev)
-        pairs = zip(self._whole.changes, self._whole.hashes, strict=True)
-        found = [pair for pair in pairs if bucket_of(key_of(pair[0])) in effect.buckets]
+        whole, wanted = self._whole, frozenset(effect.buckets)
+        places = [place for place, key in enumerate(whole.keys) if bucket_of(key) in wanted]
         return Repair(
             nonce=effect.nonce,
             epoch=effect.epoch,
             rev=effect.rev,
             buckets=effect.buckets,
-            changes=tuple(change for change, _ in found),
-            hashes=tuple(digest for _, digest in found),
+            changes=tuple(whole.changes[place] for place in places),
+            hashes=tuple(whole.hashes[place] for place in places),
         )
 
 
-def _size(whole: Whole, bucket: int) -> int:
-    total = 0
-    for change in whole.changes:
-        if bucket_of(key_of(change)) != bucket:
-            continue
-        match change:
-            case PutTemplate():
-                total += _ITEM_BYTES
-            case PutSetting(setting):
-                total += _SMALL_BYTES + len(setting.body)
-            case _:
-                total += _SMALL_BYTES
-    return total
+def _sizes(whole: Whole, buckets: Iterable[int]) -> dict[int, int]:
+    """Return about how many bytes each bucket takes on the wire; no template is opened for it."""
+    sizes = dict.fromkeys(buckets, 0)
+    for place, key in enumerate(whole.keys):
+        bucket = bucket_of(key)
+        if bucket in sizes:
+            is_large = is_template(key)
+            sizes[bucket] += _ITEM_BYTES if is_large else _small_size(whole.changes[place])
+    return sizes
+
+
+def _small_size(change: Change) -> int:
+    return _SMALL_BYTES + (len(change.setting.body) if isinstance(change, PutSetting) else 0)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -17,9 +18,10 @@ from sqlalchemy.dialects import postgresql as pg
 
 from cloud_sync.adapters.absent import absent
 from cloud_sync.adapters.at_rest import hold_keys, stop_writers
+from cloud_sync.adapters.binary_rows import binary_rows
 from cloud_sync.adapters.edge_row import edge_of
 from cloud_sync.adapters.erasures import follow_epochs, note_ack
-from cloud_sync.adapters.item_row import put_of
+from cloud_sync.adapters.item_row import ITEM_COLUMNS, put_of
 from cloud_sync.adapters.mode_history import note_heard
 from cloud_sync.adapters.model_state import of_new_station
 from cloud_sync.adapters.next_view import adopt_next, close_next, follow, open_next
@@ -32,6 +34,7 @@ from cloud_sync.adapters.publish import (
     publish_at,
     stations,
 )
+from cloud_sync.adapters.records import Records
 from cloud_sync.adapters.tables import (
     EDGE_NODE,
     HISTORY,
@@ -257,19 +260,18 @@ class PostgresViewLog:
 
     def whole(self, station_id: str) -> Whole:
         """Return the view as it stands, of one moment."""
-        query = sa.select(VIEW_ITEM).where(VIEW_ITEM.c.station_id == station_id)
-        while True:
-            with self._begun() as connection:
-                connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-                head = _head(connection, station_id)
-                if head is None:
-                    raise HistoryGone(f"no view of {station_id}")
+        query: sa.Select[Any] = sa.select(*ITEM_COLUMNS).where(VIEW_ITEM.c.station_id == station_id)
+        with self._begun() as connection:
+            connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            head = _head(connection, station_id)
+            if head is None:
+                raise HistoryGone(f"no view of {station_id}")
+            with binary_rows(connection):
                 rows = connection.execute(query.order_by(VIEW_ITEM.c.item_key)).all()
-            changes, unread = self._opened(rows, self._put)
-            if not unread:
-                hashes = tuple(row.content_hash for row in rows)
-                return Whole(head.epoch, head.head_rev, tuple(changes), hashes)
-            self._set_aside(station_id, unread)
+        changes = Records(rows, self._safe, on_unread=partial(self._set_aside, station_id))
+        keys = tuple(row.item_key for row in rows)
+        hashes = tuple(row.content_hash for row in rows)
+        return Whole(head.epoch, head.head_rev, keys, hashes, changes)
 
     def _opened(
         self, rows: Sequence[sa.Row[Any]], read: Callable[[sa.Row[Any]], T]

@@ -5,8 +5,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from uuid import UUID
 
-from cloud_sync.content import is_drop, root_hash
-from cloud_sync.gallery import PutTemplate
+from cloud_sync.content import is_drop, is_template, key_of, root_hash
 from cloud_sync.messages import PROTOCOL, Chunk, Hello, Snapshot
 from cloud_sync.skew import agreed, as_known
 from cloud_sync.view import CHUNK_ITEMS, PART_ITEMS, ViewLog, Whole
@@ -28,6 +27,10 @@ class Parcel:
             nonce: Of the chunk.
             index: The first part.
             span: How many, from 1.
+
+        Raises:
+            HistoryGone: An item cannot be read; the view has gone on without it.
+            ViewLogFailed: The log did not answer.
         """
         part = slice(index * self.size, (index + span) * self.size)
         return Chunk(
@@ -35,7 +38,7 @@ class Parcel:
             epoch=self.whole.epoch,
             from_rev=0,
             to_rev=self.whole.rev,
-            changes=self.whole.changes[part],
+            changes=tuple(self.whole.changes[part]),
             hashes=self.whole.hashes[part],
             index=index,
             is_snapshot=True,
@@ -121,8 +124,8 @@ def parcel(whole: Whole, *, size: int | None = None, protocol: int = PROTOCOL) -
     snapshot = Snapshot(
         epoch=whole.epoch,
         rev=whole.rev,
-        chunk_count=-(-len(whole.changes) // size),
-        template_count=sum(isinstance(change, PutTemplate) for change in whole.changes),
+        chunk_count=-(-len(whole.keys) // size),
+        template_count=sum(is_template(key) for key in whole.keys),
         root_hash=root_hash(whole.hashes),
         protocol=protocol,
     )
@@ -135,4 +138,6 @@ def _as_known(whole: Whole, protocol: int) -> Whole:
         return whole  # a view holds no drops
     changes, hashes = as_known(whole.changes, whole.hashes, protocol)
     pairs = [pair for pair in zip(changes, hashes, strict=True) if not is_drop(pair[0])]
-    return Whole(whole.epoch, whole.rev, tuple(one for one, _ in pairs), tuple(h for _, h in pairs))
+    known = tuple(change for change, _ in pairs)
+    keys = tuple(key_of(change) for change in known)
+    return Whole(whole.epoch, whole.rev, keys, tuple(digest for _, digest in pairs), known)

@@ -32,7 +32,7 @@ from cloud_sync.messages import (
 )
 from cloud_sync.opener import Trust
 from cloud_sync.sealer import Sealer
-from cloud_sync.wire.change import change_to_proto, changes_from_proto
+from cloud_sync.wire.change import changes_from_proto, changes_to_proto
 from cloud_sync.wire.primitive import WireBroken, time_of, uuid_of
 
 _PLAIN = Trust("")
@@ -176,18 +176,17 @@ def _is_genuine(stamp: ChunkStamp, signature: bytes, trust: Trust) -> bool:
 
 
 def _chunk_to_proto(chunk: Chunk, sealer: Sealer | None) -> pb.Chunk:
-    pairs = zip(chunk.changes, chunk.hashes, strict=True)
     made = pb.Chunk(
         nonce=chunk.nonce,
         epoch=chunk.epoch.bytes,
         from_rev=chunk.from_rev,
         to_rev=chunk.to_rev,
-        changes=[change_to_proto(change, digest, sealer) for change, digest in pairs],
         sha256=root_hash(chunk.hashes),
         index=chunk.index,
         is_snapshot=chunk.is_snapshot,
         span=0 if chunk.span == 1 else chunk.span,
     )
+    changes_to_proto(chunk.changes, chunk.hashes, made, sealer)
     if sealer is not None:
         made.signature = sealer.sign(_stamp(made, sealer.station_id))
     return made
@@ -232,16 +231,15 @@ def _sorted(
 
 
 def _repair_to_proto(repair: Repair, sealer: Sealer | None) -> pb.Repair:
-    pairs = zip(repair.changes, repair.hashes, strict=True)
     buckets = bytes(repair.buckets)
     made = pb.Repair(
         nonce=repair.nonce,
         epoch=repair.epoch.bytes,
         rev=repair.rev,
         buckets=buckets,
-        changes=[change_to_proto(change, digest, sealer) for change, digest in pairs],
         sha256=_repair_sha256(repair.hashes, buckets),
     )
+    changes_to_proto(repair.changes, repair.hashes, made, sealer)
     if sealer is not None:
         made.signature = sealer.sign(_repair_stamp(made, sealer.station_id))
     return made

@@ -28,7 +28,7 @@ from cloud_sync.safe import (
     key_id_of,
 )
 from cloud_sync.seal import Label, NotOpened, template_label
-from cloud_sync.view import EdgeNode, Head, SpaceRefused
+from cloud_sync.view import EdgeNode, Head, HistoryGone, SpaceRefused
 from tests.keys import safe_in
 from tests.templates import SPACE, put, rider, template
 
@@ -146,7 +146,7 @@ class City:
 
     def whole(self) -> tuple[Change, ...]:
         """Read the view."""
-        return self.views.whole(BELL).changes
+        return tuple(self.views.whole(BELL).changes[:])
 
 
 @pytest.fixture
@@ -189,8 +189,9 @@ class TestViews:
                 key=key_of(name),
             )
 
-        with caplog.at_level(logging.ERROR):
-            left = city.whole()
+        with caplog.at_level(logging.ERROR), pytest.raises(HistoryGone):
+            city.whole()
+        left = city.whole()
 
         assert [c.template.rider_ref for c in left if isinstance(c, PutTemplate)] == [rider("Cleo")]
         drops = city.views.read(BELL, city.head.epoch, 3, 9).changes

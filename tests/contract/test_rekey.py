@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -97,9 +97,9 @@ class Edge:
         return found.scores[0] if found.riders[:1] == (rider,) else 0.0
 
     def _take(
-        self, changes: tuple[Change, ...], hashes: tuple[bytes, ...], rev: int
+        self, changes: Sequence[Change], hashes: tuple[bytes, ...], rev: int
     ) -> tuple[Template, ...]:
-        heard = self._hear(Chunk(1, self.epoch, rev, rev + 1, changes, hashes))
+        heard = self._hear(Chunk(1, self.epoch, rev, rev + 1, tuple(changes), hashes))
         assert isinstance(heard, Chunk)
         assert heard.intact
         assert not heard.refusals
@@ -419,7 +419,7 @@ class TestRekey:
         assert Edge(city, BELL).score(ana, city.faces[ana]) > 0.999
 
 
-def _templates(changes: tuple[Change, ...]) -> list[tuple[UUID, int, str]]:
+def _templates(changes: Iterable[Change]) -> list[tuple[UUID, int, str]]:
     found = [each.template for each in changes if isinstance(each, PutTemplate)]
     return [(each.rider_ref, each.version, each.transform_id) for each in found]
 

@@ -49,4 +49,4 @@ class TestQuarantine:
         other.join()
 
         assert problems == []
-        assert views.whole("bei").changes == ()
+        assert len(views.whole("bei").changes) == 0

@@ -7,17 +7,21 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from uuid import UUID
 
+import sqlalchemy as sa
 from gateline.sync.v1 import gallery_service_pb2 as pb
 
 from cloud_sync.adapters.grpc_session import Session, Tools
 from cloud_sync.adapters.memory_view import MemoryViewLog
+from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.shelf import Shelf
 from cloud_sync.adapters.system_clock import SystemClock
 from cloud_sync.adapters.wakes import Wakes
-from cloud_sync.messages import Chunk, Hello, Nack, Snapshot
+from cloud_sync.content import key_of
+from cloud_sync.messages import Ack, Chunk, Hello, Nack, Snapshot
 from cloud_sync.serve_view import ServeConfig
-from cloud_sync.view import EdgeNode, Whole
+from cloud_sync.view import CHUNK_ITEMS, EdgeNode, ViewLog, Whole
 from cloud_sync.wire import request_to_proto, response_from_proto
+from tests.keys import SAFE
 from tests.templates import SPACE, poison, put, rider
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -84,6 +88,56 @@ class TestPoison:
 
         assert first not in later
         assert len(later) == 1
+
+
+class TestDamage:
+    """A record that does not open, in a snapshot that is on its way."""
+
+    def test_leaves_the_view_and_the_rest_is_sent_anew(self, cloud: sa.Engine) -> None:
+        """The first snapshot breaks off at the part with it; a second one has everybody else."""
+        views = PostgresViewLog(cloud, SAFE, dimension=SPACE.dimension)
+        views.admit(EdgeNode("edge-1", "bei", bytes(32)), NOON)
+        people = [put(f"rider {number}") for number in range(8 * CHUNK_ITEMS)]
+        views.publish(["bei"], people)
+        damaged = sorted(map(key_of, people))[4 * CHUNK_ITEMS]  # by then several parts go at once
+        with cloud.begin() as connection:
+            cut = "UPDATE cloud_sync.view_item SET body = substr(body, 1, 50) WHERE item_key = :key"
+            connection.execute(sa.text(cut), {"key": damaged})
+
+        (_, before), (_, after) = asyncio.run(snapshots(views, len(people) - 1))
+
+        in_order = sorted(map(key_of, people))
+        first = [key_of(each) for chunk in before for each in chunk.changes]
+        assert 0 < len(first) <= 4 * CHUNK_ITEMS
+        assert first == in_order[: len(first)]  # and nothing of what is behind the damage
+        in_order.remove(damaged)
+        assert [key_of(each) for chunk in after for each in chunk.changes] == in_order
+
+
+async def snapshots(views: ViewLog, count: int) -> list[tuple[Snapshot, list[Chunk]]]:
+    """Follow until a snapshot has come to its end; return each with its chunks."""
+    offered: list[tuple[Snapshot, list[Chunk]]] = []
+    answers: asyncio.Queue[Ack | None] = asyncio.Queue()
+
+    async def hear(response: pb.FollowResponse) -> None:
+        match response_from_proto(response, SPACE):
+            case Snapshot() as snapshot:
+                offered.append((snapshot, []))
+            case Chunk(is_snapshot=True) as chunk:
+                offered[-1][1].append(chunk)
+                await answers.put(Ack(chunk.nonce, 0))
+        if offered and sum(len(chunk.changes) for chunk in offered[-1][1]) == count:
+            await answers.put(None)
+
+    async def requests() -> AsyncIterator[pb.FollowRequest]:
+        while (answer := await answers.get()) is not None:
+            yield request_to_proto(answer)
+
+    hello = Hello("edge-1", "bei", None, 0, SPACE.model_id, "plain", 0, NOON)
+    tools = Tools(views, ServeConfig(), Shelf(1), Wakes(), SystemClock())
+    session = Session(hello, "edge-1", tools, write=hear)
+    await asyncio.wait_for(session.run(requests()), 10)
+    return offered
 
 
 class SlowLog(MemoryViewLog):
