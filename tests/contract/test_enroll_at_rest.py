@@ -7,18 +7,16 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import postgres as cloud
 from cloud_sync.adapters import sealing as cloud_sealing
 from cloud_sync.adapters.membership import Membership
 from cloud_sync.adapters.memory_keys import MemoryKeyStore
 from cloud_sync.rotation import PLAIN
 from cloud_sync.safe import Safe, key_id_of
 from enroll.adapters import rows, sealing
-from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
+from enroll.adapters.postgres import PostgresRiderStore
 from enroll.consent import Purpose
 from enroll.rider import RiderEvent
 from enroll.store import Dossier
-from fare.adapters import database
 from tests.cloud_city import SOURCING
 from tests.keys import LEDGER
 from tests.riders import FACE_CONSENTS, Office, direction
@@ -28,12 +26,10 @@ class Enrolled:
     """One rider, Ada, with one photo and the picture kept, on a database of her own."""
 
     def __init__(self, engine: sa.Engine) -> None:
-        """Migrate, prepare and enroll."""
+        """Prepare and enroll."""
         self.engine = engine
         keys = MemoryKeyStore(entropy=os.urandom)
         self.safe = Safe(keys, entropy=os.urandom)
-        database.migrate(engine, "cloud_sync", cloud.VERSIONS)
-        database.migrate(engine, "enroll", VERSIONS)
         cloud_sealing.prepare(engine, self.safe)
         sealing.prepare(engine, self.safe)
         self.office = Office(

@@ -15,14 +15,13 @@ from cloud_sync.gallery import Change, DropTemplate, IssuerKey, PutDenial, PutKe
 from cloud_sync.master import Activate, Deactivate, Withdraw
 from cloud_sync.view import EdgeNode
 from enroll.adapters.memory import MemoryRiderStore
-from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
+from enroll.adapters.postgres import PostgresRiderStore
 from enroll.code import make_key
 from enroll.consent import ConsentRecord, Purpose
 from enroll.lookalike import LookalikePair, Verdict
 from enroll.rider import Rider, RiderState
 from enroll.store import CheckIn, Erasure, RiderStore, StoreFailed
 from enroll.template import PLAIN, MasterTemplate, Photo
-from fare.adapters import database
 from tests.cloud_city import small_city
 from tests.keys import LEDGER, SAFE
 from tests.riders import direction
@@ -67,8 +66,6 @@ class PostgresBench:
     """On PostgreSQL with the real station views of `cloud_sync`."""
 
     def __init__(self, engine: sa.Engine) -> None:
-        database.migrate(engine, "cloud_sync", cloud.VERSIONS)
-        database.migrate(engine, "enroll", VERSIONS)
         self.engine = engine
         self.store = PostgresRiderStore(engine, small_city(), LEDGER.append)
 

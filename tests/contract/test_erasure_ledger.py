@@ -10,12 +10,11 @@ import sqlalchemy as sa
 from cloud_sync.adapters.erasures import PostgresErasureLedger
 from cloud_sync.adapters.memory_erasures import MemoryErasureLedger
 from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
+from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.content import content_hash
 from cloud_sync.erasure import Erasure, ErasureLedger, LedgerFailed
 from cloud_sync.gallery import DropTemplate
 from cloud_sync.view import EdgeNode, ViewLog
-from fare.adapters import database
 from tests.fleet import NOON
 from tests.keys import SAFE
 from tests.templates import SPACE, put, rider
@@ -66,7 +65,6 @@ def town(request: pytest.FixtureRequest) -> Town:
         ledger = MemoryErasureLedger(memory, copy=copied.append)
     else:
         engine = request.getfixturevalue("engine")
-        database.migrate(engine, "cloud_sync", VERSIONS)
         views = PostgresViewLog(engine, SAFE, dimension=SPACE.dimension)
         ledger = PostgresErasureLedger(engine, copy=copied.append)
     town = Town(views, ledger, copied)
@@ -203,7 +201,6 @@ class TestPostgres:
 
     def test_without_its_copy_nothing_is_erased(self, engine: sa.Engine) -> None:
         """An erasure whose copy cannot be written is not noted: a backup could undo it."""
-        database.migrate(engine, "cloud_sync", VERSIONS)
 
         def full(_: Erasure) -> None:
             raise LedgerFailed("no space left")
@@ -224,7 +221,6 @@ class TestPostgres:
     )
     def test_records_are_only_added(self, engine: sa.Engine, statement: str) -> None:
         """The database itself refuses to change or take out what is proven."""
-        database.migrate(engine, "cloud_sync", VERSIONS)
         views = PostgresViewLog(engine, SAFE, dimension=SPACE.dimension)
         town = Town(views, PostgresErasureLedger(engine, copy=lambda _: None), [])
         views.publish([BELL], [put("Robin")])
@@ -237,7 +233,6 @@ class TestPostgres:
         """An offer that reads the view before the drop is in the proof, however late it commits."""
         import threading
 
-        database.migrate(engine, "cloud_sync", VERSIONS)
         views = PostgresViewLog(engine, SAFE, dimension=SPACE.dimension)
         ledger = PostgresErasureLedger(engine, copy=lambda _: None)
         town = Town(views, ledger, [])

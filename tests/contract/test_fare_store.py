@@ -8,10 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from fare.account import Account, BankCard, Wallet
-from fare.adapters import database
 from fare.adapters.memory import MemoryStore
 from fare.adapters.memory_statements import MemoryStatements
-from fare.adapters.postgres import VERSIONS, PostgresStore
+from fare.adapters.postgres import PostgresStore
 from fare.adapters.statements import PostgresStatements
 from fare.adapters.tables import METADATA
 from fare.charge import Charge, Kind, State, charge_id
@@ -34,7 +33,6 @@ def pair(request: pytest.FixtureRequest) -> tuple[Store, Statements]:
         memory = MemoryStore()
         return memory, MemoryStatements(memory)
     engine: sa.Engine = request.getfixturevalue("engine")
-    database.migrate(engine, "fare", VERSIONS)
     return PostgresStore(engine), PostgresStatements(engine)
 
 
@@ -349,30 +347,23 @@ class TestStatements:
         assert told.recent_entries[0].kind == "capture"
 
 
-@pytest.fixture
-def migrated(engine: sa.Engine) -> sa.Engine:
-    """Give a database with schema fare."""
-    database.migrate(engine, "fare", VERSIONS)
-    return engine
-
-
 class TestPostgresql:
     """What only the real one can show."""
 
-    def test_tables_are_as_migrated(self, migrated: sa.Engine) -> None:
+    def test_tables_are_as_migrated(self, engine: sa.Engine) -> None:
         """The tables in code have the columns, types and nullability that the migration made."""
-        inspector = sa.inspect(migrated)
+        inspector = sa.inspect(engine)
         for table in METADATA.sorted_tables:
             made = {c["name"]: c for c in inspector.get_columns(table.name, schema="fare")}
             assert set(made) == set(table.c.keys()), table.name
             for column in table.c:
-                kind = column.type.compile(migrated.dialect)
-                assert made[column.name]["type"].compile(migrated.dialect) == kind, column
+                kind = column.type.compile(engine.dialect)
+                assert made[column.name]["type"].compile(engine.dialect) == kind, column
                 assert made[column.name]["nullable"] == column.nullable, column
 
-    def test_claims_pass_over_locked_charges(self, migrated: sa.Engine) -> None:
+    def test_claims_pass_over_locked_charges(self, engine: sa.Engine) -> None:
         """A charge that one worker has claimed is passed over by the next, not waited for."""
-        store = PostgresStore(migrated)
+        store = PostgresStore(engine)
         with store.transaction() as tx:
             tx.decisions.add(decision(ADA))
             tx.decisions.add(decision(BO))
@@ -396,24 +387,24 @@ class TestPostgresql:
             "INSERT INTO fare.account VALUES (gen_random_uuid(), '4111 1111 1111 1111', false)",
         ],
     )
-    def test_terms_are_kept(self, migrated: sa.Engine, statement: str) -> None:
+    def test_terms_are_kept(self, engine: sa.Engine, statement: str) -> None:
         """Plain SQL cannot change a decision, a charge's terms or its end, nor store a number."""
-        store = PostgresStore(migrated)
+        store = PostgresStore(engine)
         paid = replace(charge(), state=State.PAID)
         with store.transaction() as tx:
             tx.decisions.add(decision())
             tx.charges.save(paid)
 
-        with pytest.raises(sa.exc.DBAPIError), migrated.begin() as connection:
+        with pytest.raises(sa.exc.DBAPIError), engine.begin() as connection:
             connection.exec_driver_sql(statement)
 
         with store.transaction() as tx:
             assert tx.charges.get(paid.charge_id) == paid
             assert list(tx.decisions.in_force(ADA)) == [decision()]
 
-    def test_a_wallet_is_not_overdrawn_by_code(self, migrated: sa.Engine) -> None:
+    def test_a_wallet_is_not_overdrawn_by_code(self, engine: sa.Engine) -> None:
         """An entry that takes what is not in the wallet fails the whole transaction."""
-        store = PostgresStore(migrated)
+        store = PostgresStore(engine)
         overdraft = transfer(
             "capture",
             "x",

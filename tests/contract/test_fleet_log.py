@@ -9,11 +9,10 @@ import sqlalchemy as sa
 
 from cloud_sync.adapters.memory_fleet import MemoryFleetLog
 from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
+from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
 from cloud_sync.fleet import HISTORY_STEPS, FleetLog, FleetLogFailed
 from cloud_sync.view import EdgeNode, ViewLog
-from fare.adapters import database
 from tests.fleet import NOON, health
 from tests.keys import SAFE
 from tests.templates import SPACE, put
@@ -33,7 +32,6 @@ def city(request: pytest.FixtureRequest) -> tuple[ViewLog, FleetLog]:
         fleet = MemoryFleetLog(memory)
     else:
         engine = request.getfixturevalue("engine")
-        database.migrate(engine, "cloud_sync", VERSIONS)
         views = PostgresViewLog(engine, SAFE, dimension=SPACE.dimension)
         fleet = PostgresFleetLog(engine)
     for node in (BELL, DRUM):
@@ -116,9 +114,9 @@ class TestFleetLog:
         assert [one.health.outbox_depth for one in later] == [HISTORY_STEPS]
 
 
-def test_a_database_that_is_away_is_told(engine: sa.Engine) -> None:
+def test_a_database_that_is_away_is_told(empty: sa.Engine) -> None:
     """Without its tables nothing is kept and nothing is invented."""
-    fleet = PostgresFleetLog(engine)
+    fleet = PostgresFleetLog(empty)
 
     with pytest.raises(FleetLogFailed):
         fleet.report(BELL, health(), NOON)

@@ -8,10 +8,8 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from fare.adapters import database
 from fare.adapters.ledger import PostgresLedger
 from fare.adapters.memory import MemoryLedger
-from fare.adapters.postgres import VERSIONS
 from fare.ledger import (
     REVENUE_FARES,
     AlreadyPosted,
@@ -50,7 +48,6 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
         yield MemoryLedger()
         return
     engine: sa.Engine = request.getfixturevalue("engine")
-    database.migrate(engine, "fare", VERSIONS)
     with engine.begin() as connection:
         yield PostgresLedger(connection)
 
@@ -132,7 +129,6 @@ class TestLedger:
 @pytest.fixture
 def booked(engine: sa.Engine) -> sa.Engine:
     """Give a database with one entry of 3.00 booked."""
-    database.migrate(engine, "fare", VERSIONS)
     with engine.begin() as connection:
         PostgresLedger(connection).post(fare_entry())
     return engine

@@ -7,13 +7,11 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import postgres as cloud
 from cloud_sync.adapters.master_follower import MasterFollower
-from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
+from enroll.adapters.postgres import PostgresRiderStore
 from enroll.enrollment import Enrollment, EnrollmentConfig
 from enroll.lookalike import LookalikeConfig
 from enroll.store import Dossier
-from fare.adapters import database
 from tests.cloud_city import small_city
 from tests.riders import FACE_CONSENTS, direction, takes
 
@@ -25,8 +23,6 @@ def enroll_twins(engine: sa.Engine, noon: datetime) -> int:
 
     Each twin of a pair meets another process, with an index of its own.
     """
-    database.migrate(engine, "cloud_sync", cloud.VERSIONS)
-    database.migrate(engine, "enroll", VERSIONS)
     offices = [
         Enrollment(
             PostgresRiderStore(engine, small_city(), lambda _: None),

@@ -15,9 +15,7 @@ from cloud_sync.outbox import GENESIS
 from cloud_sync.signing import NodeKey, seal
 from cloud_sync.tap_log import Batch, Receipt
 from cloud_sync.view import EdgeNode
-from fare.adapters import database
 from fare.adapters.feed import PostgresTapFeed
-from fare.adapters.postgres import VERSIONS as FARE_VERSIONS
 from fare.adapters.postgres import PostgresStore
 from fare.adapters.statements import PostgresStatements
 from fare.city import shipped
@@ -37,10 +35,8 @@ class City:
     """Two stations whose nodes bring taps, and fares on the same database."""
 
     def __init__(self, engine: sa.Engine) -> None:
-        """Migrate, and admit a node at each station."""
+        """Admit a node at each station."""
         self.engine = engine
-        database.migrate(engine, "cloud_sync", VERSIONS)
-        database.migrate(engine, "fare", FARE_VERSIONS)
         self.views = PostgresViewLog(engine, SAFE)
         for station in (HOME, AWAY):
             self.views.admit(EdgeNode(f"edge-{station}", station, KEY.public_key), self.now)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cloud_sync.adapters.memory_registry import MemoryRegistry
 from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
+from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.postgres_registry import PostgresRegistry
 from cloud_sync.bootstrap import VALIDITY_MAX, Applicant, Token, TokenFlaw, made
 from cloud_sync.device import (
@@ -23,7 +23,6 @@ from cloud_sync.device import (
 )
 from cloud_sync.registry import AUDIT_KEPT, AuditLine, Device, DeviceRegistry, RegistryFailed, What
 from cloud_sync.view import EdgeNode, ViewLog
-from fare.adapters import database
 from tests.keys import SAFE
 
 BELL = Identity("bell-tower", "edge-1")
@@ -66,7 +65,6 @@ def cloud(request: pytest.FixtureRequest) -> Cloud:
         views = MemoryViewLog(new_epoch=lambda: UUID(int=1))
         return Cloud(MemoryRegistry(views), views)
     engine: sa.Engine = request.getfixturevalue("engine")
-    database.migrate(engine, "cloud_sync", VERSIONS)
     return Cloud(PostgresRegistry(engine), PostgresViewLog(engine, SAFE))
 
 
@@ -230,9 +228,9 @@ class TestAudit:
 class TestPostgres:
     """What only the database can do."""
 
-    def test_says_when_it_is_away(self, engine: sa.Engine, noon: datetime) -> None:
+    def test_says_when_it_is_away(self, empty: sa.Engine, noon: datetime) -> None:
         """Without its tables nothing is known, and that is an error, not an answer."""
-        registry = PostgresRegistry(engine)
+        registry = PostgresRegistry(empty)
 
         with pytest.raises(RegistryFailed):
             registry.known("edge-1", "a1", KEY)
@@ -243,7 +241,6 @@ class TestPostgres:
         """Of many that come at once with one token, one key is let in."""
         from concurrent.futures import ThreadPoolExecutor
 
-        database.migrate(engine, "cloud_sync", VERSIONS)
         registry = PostgresRegistry(engine)
         token = fresh(BELL, noon)
         registry.offer(token)

@@ -35,13 +35,12 @@ from cloud_sync.wire import response_from_proto
 from edge_gate.adapters.faiss_gallery import FaissGallery
 from edge_gate.search import Probe
 from enroll.adapters import sealing
-from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
+from enroll.adapters.postgres import PostgresRiderStore
 from enroll.consent import Purpose
 from enroll.enrollment import Enrollment
 from enroll.rider import RiderEvent
 from enroll.stationing import put
 from enroll.template import Again, MasterTemplate
-from fare.adapters import database
 from tests.cloud_city import SOURCING
 from tests.keys import LEDGER
 from tests.riders import FACE_CONSENTS, Office, direction
@@ -130,17 +129,15 @@ class City:
     """Two stations, and riders enrolled at them, on one database with keys of its own."""
 
     def __init__(self, engine: sa.Engine, *, is_turned: bool) -> None:
-        """Migrate and prepare.
+        """Prepare.
 
         Args:
-            engine: Empty.
+            engine: As migrated, without a row.
             is_turned: Whether new templates are turned by the operator's rotation.
         """
         self.engine = engine
         self.keys = MemoryKeyStore(entropy=os.urandom)
         self.safe = Safe(self.keys, entropy=os.urandom)
-        database.migrate(engine, "cloud_sync", cloud.VERSIONS)
-        database.migrate(engine, "enroll", VERSIONS)
         cloud_sealing.prepare(engine, self.safe)
         sealing.prepare(engine, self.safe)
         self.views = cloud.PostgresViewLog(engine, self.safe)

@@ -8,8 +8,6 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters.postgres import VERSIONS
-from fare.adapters import database
 from fare.adapters.feed import PostgresTapFeed
 from fare.adapters.memory import MemoryTapFeed
 from fare.feed import PlacedTap, TapFeed
@@ -59,7 +57,6 @@ def feed(request: pytest.FixtureRequest) -> Iterator[tuple[TapFeed, Logged]]:
         yield memory, memory.append
         return
     engine: sa.Engine = request.getfixturevalue("engine")
-    database.migrate(engine, "cloud_sync", VERSIONS)
     postgres = PostgresTapFeed(engine)
     yield postgres, cloud_log(engine)
     postgres.close()
@@ -104,14 +101,13 @@ class TestTapFeed:
 class TestPostgresql:
     """Troubles of the real one."""
 
-    def test_without_the_clouds_log(self, engine: sa.Engine) -> None:
+    def test_without_the_clouds_log(self, empty: sa.Engine) -> None:
         """Before `cloud_sync` has made its table, reading fails as a store does."""
         with pytest.raises(StoreFailed):
-            PostgresTapFeed(engine).read_after(0, 1)
+            PostgresTapFeed(empty).read_after(0, 1)
 
     def test_listens_again_after_a_lost_connection(self, engine: sa.Engine) -> None:
         """A reader whose connection is cut polls on, and is woken again afterwards."""
-        database.migrate(engine, "cloud_sync", VERSIONS)
         append = cloud_log(engine)
         reader = PostgresTapFeed(engine)
         reader.wait(0.05)

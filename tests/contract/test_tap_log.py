@@ -12,13 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud_sync.adapters.memory_taps import MemoryTapLog
-from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
+from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.postgres_taps import PostgresTapLog
 from cloud_sync.outbox import GENESIS, SealedTap
 from cloud_sync.signing import NodeKey, seal
 from cloud_sync.tap_log import Batch, Blemish, EdgeUnknown, Receipt, TapLog
 from cloud_sync.view import EdgeNode
-from fare.adapters import database
 from tests.keys import SAFE
 from tests.taps import tap
 
@@ -35,7 +34,6 @@ def log(request: pytest.FixtureRequest, noon: datetime) -> TapLog:
     if request.param == "memory":
         return MemoryTapLog({node.edge_id: node for node in (NODE, RIVAL)})
     engine = request.getfixturevalue("engine")
-    database.migrate(engine, "cloud_sync", VERSIONS)
     views = PostgresViewLog(engine, SAFE)
     for node in (NODE, RIVAL):
         views.admit(node, noon)
@@ -262,7 +260,6 @@ class TestAnyDelivery:
     @given(order=st.permutations(range(12)))
     def test_positions_are_dense(self, engine: sa.Engine, order: list[int]) -> None:
         """Whatever the order of arrival, positions in the database are 1, 2, 3 without a gap."""
-        database.migrate(engine, "cloud_sync", VERSIONS)
         when = tap(0).tap_time
         PostgresViewLog(engine, SAFE).admit(NODE, when)
         log = PostgresTapLog(engine)

@@ -18,7 +18,7 @@ from edge_gate.adapters.memory_eye import MemoryEye
 from edge_gate.face import Embedding
 from enroll.adapters.memory import MemoryRiderStore
 from enroll.adapters.pictures import OpenCvPictures
-from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
+from enroll.adapters.postgres import PostgresRiderStore
 from enroll.consent import Purpose
 from enroll.enrollment import Decline, Declined
 from enroll.photo import Accepted, Assessor, PhotoConfig
@@ -27,7 +27,6 @@ from enroll.remeasure import CAUSE, Outcome, Remeasure
 from enroll.rider import RiderEvent
 from enroll.store import Dossier, Remeasured, RiderStore
 from enroll.web.answers import face_in_words
-from fare.adapters import database
 from tests.cloud_city import small_city
 from tests.keys import LEDGER, SAFE
 from tests.riders import FACE_CONSENTS, MONDAY, Office, desk, direction
@@ -110,8 +109,6 @@ class PostgresBench:
     """On PostgreSQL, with the cloud's own steps."""
 
     def __init__(self, engine: sa.Engine) -> None:
-        database.migrate(engine, "cloud_sync", cloud.VERSIONS)
-        database.migrate(engine, "enroll", VERSIONS)
         self.engine = engine
         self.views = cloud.PostgresViewLog(engine, SAFE)
         self.views.admit(EdgeNode("edge-1", "S1", bytes(32)), MONDAY)

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
+from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.content import (
     SettingRefused,
     Space,
@@ -37,7 +37,6 @@ from cloud_sync.gallery import (
 )
 from cloud_sync.setting import TariffTable, written
 from cloud_sync.view import EdgeNode, HistoryGone, NodeRole, SpaceRefused, ViewLog
-from fare.adapters import database
 from tests.keys import SAFE
 from tests.templates import SPACE, deny, poison, put, rider, setting, template
 
@@ -55,7 +54,6 @@ def log(request: pytest.FixtureRequest, noon: datetime) -> ViewLog:
         made = MemoryViewLog(lambda: UUID(int=next(numbers)), dimension=SPACE.dimension)
     else:
         engine = request.getfixturevalue("engine")
-        database.migrate(engine, "cloud_sync", VERSIONS)
         made = PostgresViewLog(engine, SAFE, dimension=SPACE.dimension)
     for node in (NODE, OTHER, EdgeNode("edge-3", DRUM, bytes(32))):
         made.admit(node, noon)
@@ -383,8 +381,7 @@ class TestPostgres:
 
     @pytest.fixture
     def views(self, engine: sa.Engine, noon: datetime) -> PostgresViewLog:
-        """Give a migrated database with one station."""
-        database.migrate(engine, "cloud_sync", VERSIONS)
+        """Give views of one station."""
         made = PostgresViewLog(engine, SAFE, dimension=SPACE.dimension)
         made.admit(NODE, noon)
         return made

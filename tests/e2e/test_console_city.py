@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from cloud_sync.adapters.city_desk import PostgresCityDesk
 from cloud_sync.adapters.erasures import PostgresErasureLedger, erase
 from cloud_sync.adapters.metrics import MEDIA_TYPE, FleetCollector, exposition
-from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
+from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
 from cloud_sync.adapters.postgres_registry import PostgresRegistry
 from cloud_sync.erasure import Erasure
@@ -21,7 +21,6 @@ from cloud_sync.registry import AuditLine, What
 from cloud_sync.setting import Mode
 from cloud_sync.web.app import create_app
 from cloud_sync.web.sources import CityDoors, Exposition, Sources
-from fare.adapters import database
 from fare.city import shipped
 from tests.cloud_city import BELL, DRUM, NOON, NORTH, ROOMY, City
 from tests.keys import SAFE
@@ -65,7 +64,6 @@ def _plain(text: str) -> str:
 @pytest.fixture
 def console(engine: sa.Engine) -> Iterator[Console]:
     """Serve the console of a city of three stations, where Robin is enrolled."""
-    database.migrate(engine, "cloud_sync", VERSIONS)
     city = City(engine, ROOMY)
     city.enroll("Robin")
     with served(create_app(sources(city))) as url:

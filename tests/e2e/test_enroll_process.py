@@ -61,6 +61,12 @@ def wait(ripe: Callable[[], bool], process: subprocess.Popen[bytes] | None = Non
 
 
 @pytest.fixture
+def database_url(empty_url: str) -> str:
+    """Give a database that the process itself migrates."""
+    return empty_url
+
+
+@pytest.fixture
 def log(tmp_path: Path) -> Path:
     """Give a file for the log."""
     return tmp_path / "log"

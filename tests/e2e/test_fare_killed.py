@@ -18,10 +18,8 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters.postgres import VERSIONS as CLOUD_VERSIONS
 from fare.account import BankCard, TopUp, set_means, top_up
-from fare.adapters import database
-from fare.adapters.postgres import VERSIONS, PostgresStore
+from fare.adapters.postgres import PostgresStore
 from fare.adapters.statements import PostgresStatements
 from fare.ledger import BANK_CLEARING
 from fare.money import Money
@@ -147,9 +145,7 @@ def _logged(position: int, tap: Tap) -> dict[str, object]:
 
 @pytest.fixture
 def town(engine: sa.Engine, database_url: str, tmp_path: Path) -> Iterator[Town]:
-    """Give an empty town with migrated schemas; its processes end with the test."""
-    database.migrate(engine, "fare", VERSIONS)
-    database.migrate(engine, "cloud_sync", CLOUD_VERSIONS)
+    """Give an empty town; its processes end with the test."""
     with ExitStack() as stack:
         yield Town(engine, database_url, tmp_path, stack, free_port())
 

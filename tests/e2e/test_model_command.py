@@ -26,14 +26,13 @@ from cloud_sync.adapters.membership import Membership
 from cloud_sync.view import EdgeNode
 from edge_gate.face import Embedding
 from enroll.__main__ import main as enroll_main
-from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
+from enroll.adapters.postgres import PostgresRiderStore
 from enroll.consent import Purpose
 from enroll.enrollment import Enrollment, EnrollmentConfig
 from enroll.lookalike import LookalikeConfig
 from enroll.photo import Accepted
 from enroll.remeasure import CAUSE
 from enroll.store import Dossier
-from fare.adapters import database
 from models.manifest import pack
 from tests.cloud_city import SOURCING
 from tests.keys import safe_in
@@ -50,8 +49,6 @@ class Office:
     def __init__(self, engine: sa.Engine, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self._engine, self._capsys = engine, capsys
         safe = safe_in(folder / "keys")
-        database.migrate(engine, "cloud_sync", cloud.VERSIONS)
-        database.migrate(engine, "enroll", VERSIONS)
         views = cloud.PostgresViewLog(engine, safe)
         views.admit(EdgeNode("edge-1", "zhonglou", bytes(32)), NOW)
         copy = ErasureFile(folder / "ledger", lambda: safe.ring.cloud_key)

@@ -16,7 +16,7 @@ from cloud_sync.__main__ import main
 from cloud_sync.adapters.grpc_client import FollowerConfig, GalleryFollower
 from cloud_sync.adapters.grpc_server import ServerConfig, Stores
 from cloud_sync.adapters.outgoing import Sealing
-from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
+from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.postgres_registry import PostgresRegistry
 from cloud_sync.adapters.postgres_taps import PostgresTapLog
 from cloud_sync.adapters.server_thread import ServerThread
@@ -34,7 +34,6 @@ from edge_gate.orders import admitted
 from edge_gate.reason import Deny, DenyReason
 from edge_gate.status import orders_status
 from edge_gate.tiers import Tiers
-from fare.adapters import database
 from fare.tap import Direction
 from tests.keys import SAFE
 from tests.trust import source, trust_of
@@ -47,8 +46,7 @@ class Cloud:
     """A cloud that serves one station in a thread."""
 
     def __init__(self, engine: sa.Engine) -> None:
-        """Migrate, admit a node, and serve."""
-        database.migrate(engine, "cloud_sync", VERSIONS)
+        """Admit a node, and serve."""
         views = PostgresViewLog(engine, SAFE)
         views.admit(EdgeNode("edge-1", "bell-tower", bytes(32)), datetime.now(UTC))
         trust, taps = trust_of(PostgresRegistry(engine)), PostgresTapLog(engine)

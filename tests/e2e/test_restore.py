@@ -15,12 +15,11 @@ import pytest
 import sqlalchemy as sa
 
 from cloud_sync.adapters.erasures import PostgresErasureLedger
-from cloud_sync.adapters.postgres import VERSIONS as CLOUD
 from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.replay import leaving, replay
 from cloud_sync.erasure import Erasure
 from cloud_sync.view import EdgeNode
-from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
+from enroll.adapters.postgres import PostgresRiderStore
 from enroll.consent import Purpose
 from enroll.rider import RiderEvent, RiderState
 from fare.adapters import database
@@ -41,8 +40,6 @@ class Operator:
         self.name = sa.make_url(url).database
         self.copy = ledger_in(folder)
         self.engine = database.connect(url)
-        database.migrate(self.engine, "cloud_sync", CLOUD)
-        database.migrate(self.engine, "enroll", VERSIONS)
         for station in ("S1", "S2"):
             self.views.admit(EdgeNode(f"edge-{station}", station, bytes(32)), MONDAY)
         self.office = Office(PostgresRiderStore(self.engine, small_city(), self.copy.append))

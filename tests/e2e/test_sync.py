@@ -42,7 +42,7 @@ from cloud_sync.adapters.item_row import label_of
 from cloud_sync.adapters.memory import MemoryReplica
 from cloud_sync.adapters.memory_keys import MemoryVault
 from cloud_sync.adapters.outgoing import Sealing
-from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
+from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.postgres_registry import PostgresRegistry
 from cloud_sync.adapters.postgres_taps import PostgresTapLog
 from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
@@ -77,7 +77,6 @@ from cloud_sync.uplink import LinkDown, LinkRefused, Outcome, Position, step
 from cloud_sync.vault import Vault
 from cloud_sync.view import EdgeNode, Page
 from cloud_sync.wire import request_to_proto
-from fare.adapters import database
 from tests.keys import SAFE
 from tests.proxy import Proxy
 from tests.served import free_port
@@ -109,9 +108,8 @@ class Cloud:
     """A cloud in a thread, on a port that it comes back to."""
 
     def __init__(self, engine: sa.Engine, sealing: Sealing | None = SEALING) -> None:
-        """Migrate and admit one edge; not serving yet."""
+        """Admit one edge; not serving yet."""
         self.sealing = sealing
-        database.migrate(engine, "cloud_sync", VERSIONS)
         self.engine = engine
         self.views = PostgresViewLog(engine, SAFE)
         self.taps = PostgresTapLog(engine)

@@ -34,7 +34,6 @@ class Operator:
 
     def lets_in(self, edge_id: str, station_id: str) -> None:
         """Admit an edge as its joining does, without a cloud that runs."""
-        assert self.types("migrate").returncode == 0
         engine = database.connect(self._database_url)
         views = PostgresViewLog(engine, safe_in(self._folder / "keys"))
         views.admit(EdgeNode(edge_id, station_id, bytes(32)), datetime.now(UTC))
@@ -111,8 +110,10 @@ class TestRekey:
 class TestCommands:
     """From an empty database to a filled station."""
 
-    def test_fill_and_status(self, operator: Operator) -> None:
+    def test_fill_and_status(self, empty_url: str, tmp_path: Path) -> None:
         """A station is filled once, however often it is asked, and status says where it stands."""
+        operator = Operator(empty_url, tmp_path)
+        assert operator.types("migrate").returncode == 0
         early = operator.types("fill", "bell-tower", "--count", "10", "--model-id", "m")
         operator.lets_in("edge-1", "bell-tower")
         fill = ("fill", "bell-tower", "--count", "1500", "--seed", "3", "--model-id", "m")

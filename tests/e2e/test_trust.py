@@ -33,7 +33,7 @@ from cloud_sync.adapters.grpc_client import (
 from cloud_sync.adapters.grpc_device_client import GraceTapSink, renew_late
 from cloud_sync.adapters.grpc_guard import Guard
 from cloud_sync.adapters.memory_authority import MemoryAuthority
-from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
+from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.postgres_registry import PostgresRegistry
 from cloud_sync.adapters.system_clock import SystemClock
 from cloud_sync.adapters.wakes import conninfo
@@ -43,7 +43,6 @@ from cloud_sync.device import ALLOWED, CertificateState, Identity, Power
 from cloud_sync.registry import What
 from cloud_sync.tap_log import Batch
 from cloud_sync.uplink import LinkDown, LinkRefused
-from fare.adapters import database
 from tests.guarded import (
     BELL,
     DAY,
@@ -239,7 +238,6 @@ class TestRevocation:
     @pytest.mark.parametrize("by", ["edge", "serial"])
     def test_ends_within_seconds(self, engine: sa.Engine, by: str) -> None:
         """Over PostgreSQL's notification, also for the one certificate; nobody else is hurt."""
-        database.migrate(engine, "cloud_sync", VERSIONS)
         registry = PostgresRegistry(engine)
         views = PostgresViewLog(engine, SAFE)
         cloud = Cloud(views, registry, MemoryAuthority(SystemClock()), conninfo(engine))

@@ -5,12 +5,11 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog, publish
+from cloud_sync.adapters.postgres import PostgresViewLog, publish
 from cloud_sync.content import content_hash
 from cloud_sync.gallery import DropTemplate, PutTemplate
 from cloud_sync.generate import templates
 from cloud_sync.view import EdgeNode
-from fare.adapters import database
 from tests.keys import SAFE
 
 _WAITS = sa.text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
@@ -23,7 +22,6 @@ class TestQuarantine:
         self, engine: sa.Engine, noon: datetime
     ) -> None:
         """Both lock the view before its items, so the withdrawal goes through, then the other."""
-        database.migrate(engine, "cloud_sync", VERSIONS)
         views = PostgresViewLog(engine, SAFE)
         views.admit(EdgeNode("edge-1", "bei", bytes(32)), noon)
         (one,) = templates(1, seed=1, model_id="m")

@@ -9,9 +9,8 @@ import sqlalchemy as sa
 from cloud_sync.adapters import postgres as cloud
 from cloud_sync.view import EdgeNode
 from edge_gate.face import Image
-from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
+from enroll.adapters.postgres import PostgresRiderStore
 from enroll.web.desk import Desk
-from fare.adapters import database
 from tests.cloud_city import small_city
 from tests.keys import LEDGER, SAFE
 from tests.people import portraits
@@ -28,8 +27,6 @@ def people() -> dict[str, Image]:
 @pytest.fixture
 def office(engine: sa.Engine) -> Desk:
     """Give a counter over real riders and two real stations."""
-    database.migrate(engine, "cloud_sync", cloud.VERSIONS)
-    database.migrate(engine, "enroll", VERSIONS)
     views = cloud.PostgresViewLog(engine, SAFE)
     for station in ("S1", "S2"):
         views.admit(EdgeNode(f"edge-{station}", station, bytes(32)), MONDAY)

@@ -10,8 +10,7 @@ import sqlalchemy as sa
 
 from fare.__main__ import main
 from fare.account import BankCard
-from fare.adapters import database
-from fare.adapters.postgres import VERSIONS, PostgresStore
+from fare.adapters.postgres import PostgresStore
 from tests.purse import Rig, ride, rider, tap
 
 ADA = rider("Ada")
@@ -24,7 +23,6 @@ def rig(
     """Give a rig on the database that the commands are told of."""
     monkeypatch.setenv("GATELINE_DATABASE_URL", database_url)
     monkeypatch.chdir(tmp_path)
-    database.migrate(engine, "fare", VERSIONS)
     return Rig(PostgresStore(engine))
 
 
