@@ -7,7 +7,7 @@ holds what the sources need to know of the city. This file does not know about S
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from types import MappingProxyType
 from uuid import UUID
 
@@ -67,6 +67,12 @@ NOTHING = Facts()
 _kind_of = cache(kind_of)
 
 
+@lru_cache(maxsize=64)
+def _kind_at(now: datetime, zone: tzinfo) -> Kind:
+    """Return the kind of hour: a look asks for one moment as often as it has riders."""
+    return _kind_of(bucket_of(now.astimezone(zone)))
+
+
 @dataclass(frozen=True)
 class Sourcing:
     """The sources of one city."""
@@ -85,7 +91,7 @@ class Sourcing:
         Args:
             now: Aware.
         """
-        return _kind_of(bucket_of(now.astimezone(self.zone)))
+        return _kind_at(now, self.zone)
 
     def local(self, moment: datetime) -> datetime:
         """Return a moment in the city's time zone."""
@@ -185,8 +191,9 @@ class Sourcing:
             return None
         if not last.is_open:
             source = self.sources.get(LAST_EXIT.name)
-            here = last.station_id == station_id and source is not None
-            return left_here(last, now, source=source) if here and source else None
+            if source is None or last.station_id != station_id:
+                return None
+            return left_here(last, now, is_home=facts.home_since is not None, source=source)
         source = self.sources.get(OPEN_TRIP.name)
         if source is None:
             return None

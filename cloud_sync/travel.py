@@ -10,7 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import TypeVar
 from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
 
 from cloud_sync.claim import HOME, LAST_EXIT, OPEN_TRIP, WEIGHT_MAX, Claim, Source
 from fare.network import Network
@@ -23,6 +27,12 @@ STAY_HALVING = timedelta(hours=8)
 HOMEWARD = 0.5
 """How likely a trip that began elsewhere ends at a home station, while it may: half of all trips
 are ways back, and the others begin at home."""
+BACK_HOME = 0.1
+"""What a last exit counts at a home station: whoever is back goes out again tomorrow, by habit. In
+a simulated city of 300,000 riders such exits were 62 % of the places that last exits took in first
+tiers, and brought 2 % of the passages that were found by them."""
+
+Weight = TypeVar("Weight", float, npt.NDArray[np.floating])
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,18 +185,35 @@ def on_the_way(
     )
 
 
-def left_here(tap: LastTap, now: datetime, *, source: Source = LAST_EXIT) -> Claim | None:
+def left_here(
+    tap: LastTap, now: datetime, *, is_home: bool = False, source: Source = LAST_EXIT
+) -> Claim | None:
     """Return the claim of somebody who left by this station last; it halves as time goes by.
 
     Args:
         tap: The last tap, an exit.
         now: Aware UTC.
+        is_home: Whether the station is a home station of the rider.
         source: The source's settings.
     """
     if tap.is_open or source.ttl is None or not timedelta(0) <= now - tap.at < source.ttl:
         return None
-    weight = source.weight * 0.5 ** ((now - tap.at) / STAY_HALVING)
+    weight = weight_of_exit((now - tap.at) / STAY_HALVING, is_home, source)
     return Claim(tap.station_id, tap.rider_ref, source.name, weight, tap.at, tap.at + source.ttl)
+
+
+def weight_of_exit(
+    halvings: Weight, is_home: bool | npt.NDArray[np.bool_], source: Source = LAST_EXIT
+) -> Weight:
+    """Return how likely somebody comes back to where they left; for one rider, or for arrays.
+
+    Args:
+        halvings: How often `STAY_HALVING` has passed since, 0 or more.
+        is_home: Whether the station is a home station of the rider.
+        source: The source's settings.
+    """
+    weight: Weight = source.weight * 0.5**halvings * (1 - (1 - BACK_HOME) * is_home)
+    return weight
 
 
 def at_home(rider_ref: UUID, station_id: str, since: datetime, *, source: Source = HOME) -> Claim:

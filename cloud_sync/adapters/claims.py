@@ -179,7 +179,7 @@ def claims_at(
         spare_max: With at most so many active riders in the city, each of them is claimed.
     """
     found: list[Claim] = []
-    for rider_ref, facts in facts_at(connection, sourcing, station_id, now).items():
+    for rider_ref, facts in facts_at(connection, sourcing, station_id, now):
         found += sourcing.claims(station_id, rider_ref, facts, now)
     for rider_ref in everybody(connection, at_most=spare_max) or ():
         spare = sourcing.spare(station_id, rider_ref, now)
@@ -207,11 +207,35 @@ def claims_of(
     """
     found: dict[tuple[str, UUID], tuple[Claim, ...]] = {}
     known = facts_of(connection, sourcing, tuple(rider_refs), tuple(station_ids), now)
-    for (station_id, rider_ref), facts in known.items():
+    for (station_id, rider_ref), facts in known:
         claims = sourcing.claims(station_id, rider_ref, facts, now)
         if claims:
             found[station_id, rider_ref] = claims
     return found
+
+
+def claims_here(
+    connection: sa.Connection,
+    sourcing: Sourcing,
+    rider_refs: Iterable[UUID],
+    station_id: str,
+    now: datetime,
+) -> Mapping[UUID, tuple[Claim, ...]]:
+    """Return the claims on some active riders at one station; see `claims_of`.
+
+    Args:
+        connection: To the database.
+        sourcing: The city's sources.
+        rider_refs: Whom.
+        station_id: Where.
+        now: Aware UTC.
+    """
+    known = facts_of(connection, sourcing, tuple(rider_refs), (station_id,), now)
+    made = (
+        (rider_ref, sourcing.claims(station_id, rider_ref, facts, now))
+        for (_, rider_ref), facts in known
+    )
+    return {rider_ref: claims for rider_ref, claims in made if claims}
 
 
 def forget(connection: sa.Connection, rider_refs: Iterable[UUID], *, homes: bool = True) -> None:

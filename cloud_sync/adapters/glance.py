@@ -53,12 +53,13 @@ def glance(
     found = candidates(connection, sourcing, view_id, now, since=since, is_anew=is_anew)
     in_view = first | _held(connection, view_id, found - first.keys())
     considered = found | in_view.keys()
-    claimed = claims.claims_of(connection, sourcing, considered, [station], now)
+    own: defaultdict[UUID, tuple[Claim, ...]] = defaultdict(tuple)
+    own.update(claims.claims_here(connection, sourcing, considered, station, now))
     model_id = model_of(connection, view_id)
     versions, riders = versions_of(connection, model_id, considered)
-    held = {ref: each for ref, each in in_view.items() if ref in riders}
-    own: defaultdict[UUID, tuple[Claim, ...]] = defaultdict(tuple)
-    own.update({rider_ref: each for (_, rider_ref), each in claimed.items()})
+    held = in_view
+    if len(riders) < len(considered):
+        held = {ref: each for ref, each in in_view.items() if ref in riders}
     room = _second_room(connection, view_id, budget.second, held)
     ranking = desired(
         (claim for ref, each in own.items() if ref in versions for claim in each),
@@ -71,17 +72,26 @@ def glance(
 
 
 def _first_tier(connection: sa.Connection, view_id: str) -> dict[UUID, Holding]:
+    query = sa.select(VIEW_ITEM.c.item_key, VIEW_ITEM.c.version).where(in_first(view_id))
+    return {
+        UUID(bytes=key[1:]): Holding(FIRST, version)
+        for key, version in connection.execute(query).all()
+    }
+
+
+def in_first(view_id: str) -> sa.ColumnElement[bool]:
+    """Return the condition of being in the first tier of a view.
+
+    The tier is written out: a plan that PostgreSQL keeps for any value of a parameter could not use
+    the index of first tiers, and would read the whole view each time.
+    """
     table = VIEW_ITEM.c
-    query = sa.select(table.item_key, table.version).where(
+    return sa.and_(
         table.station_id == view_id,
-        table.tier == FIRST,
+        table.tier == sa.literal_column(str(FIRST)),
         table.item_key >= b"r",
         table.item_key < b"s",
     )
-    return {
-        UUID(bytes=bytes(row.item_key[1:])): Holding(FIRST, row.version)
-        for row in connection.execute(query)
-    }
 
 
 def _held(
@@ -94,8 +104,8 @@ def _held(
         table.station_id == view_id, table.item_key == sa.any_(keys)
     )
     return {
-        UUID(bytes=bytes(row.item_key[1:])): Holding(row.tier, row.version)
-        for row in connection.execute(query)
+        UUID(bytes=key[1:]): Holding(tier, version)
+        for key, tier, version in connection.execute(query).all()
     }
 
 

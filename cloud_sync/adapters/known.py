@@ -7,15 +7,25 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql as pg
 
 from cloud_sync.adapters import budgets, claims, model_state
 from cloud_sync.adapters.master import array_of
 from cloud_sync.adapters.membership import Holding, Membership
-from cloud_sync.adapters.tables import MASTER_RIDER, MASTER_TEMPLATE, VIEW, VIEW_ITEM
+from cloud_sync.adapters.tables import MASTER_TEMPLATE, VIEW, VIEW_ITEM
 from cloud_sync.claim import Claim
 from cloud_sync.prefilter import Ranking, desired
 from cloud_sync.view_id import station_of
+
+_VERSIONS = sa.text("""
+SELECT t.rider_ref, t.version FROM cloud_sync.master_template AS t
+WHERE t.rider_ref = ANY (CAST(:riders AS uuid[])) AND t.model_id = :model
+    AND t.is_active AND t.body <> ''
+ORDER BY t.version
+""")
+_NAMED = sa.text("""
+SELECT m.rider_ref FROM cloud_sync.master_rider AS m
+WHERE m.rider_ref = ANY (CAST(:riders AS uuid[]))
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,7 @@ def _in_view(connection: sa.Connection, view_id: str) -> Mapping[UUID, Holding]:
     )
     return {
         UUID(bytes=bytes(row.item_key[1:])): Holding(row.tier, row.version)
-        for row in connection.execute(query)
+        for row in connection.execute(query).all()
     }
 
 
@@ -97,22 +107,16 @@ def versions_of(
     connection: sa.Connection, model_id: str, rider_refs: Iterable[UUID]
 ) -> tuple[Mapping[UUID, int], frozenset[UUID]]:
     """Return the versions of active riders' templates of a model, and all riders known at all."""
-    template = sa.and_(
-        MASTER_TEMPLATE.c.rider_ref == MASTER_RIDER.c.rider_ref,
-        MASTER_TEMPLATE.c.model_id == model_id,
-        MASTER_TEMPLATE.c.is_active,
-        MASTER_TEMPLATE.c.body != b"",
-    )
-    wanted = sa.cast(sa.literal(array_of(rider_refs), sa.Text), pg.ARRAY(sa.Uuid))
-    query = (
-        sa.select(MASTER_RIDER.c.rider_ref, sa.func.max(MASTER_TEMPLATE.c.version).label("version"))
-        .select_from(MASTER_RIDER.outerjoin(MASTER_TEMPLATE, template))
-        .where(MASTER_RIDER.c.rider_ref == sa.any_(wanted))
-        .group_by(MASTER_RIDER.c.rider_ref)
-    )
-    rows = connection.execute(query).all()
-    versions = {row.rider_ref: row.version for row in rows if row.version is not None}
-    return versions, frozenset(row.rider_ref for row in rows)
+    refs = set(rider_refs)
+    mine = {"riders": array_of(refs), "model": model_id}
+    # Whoever has such a template is known: only the others, who are few, are asked for by name. Of
+    # several versions the newest comes last, and stays.
+    rows = connection.execute(_VERSIONS, mine).all()
+    versions = {row.rider_ref: row.version for row in rows}
+    if len(versions) == len(refs):
+        return versions, frozenset(versions)
+    named = connection.execute(_NAMED, {"riders": array_of(refs - versions.keys())})
+    return versions, frozenset(versions).union(named.scalars().all())
 
 
 def newest_model(connection: sa.Connection) -> str:

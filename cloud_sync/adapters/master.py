@@ -48,6 +48,10 @@ from fare.log import say
 
 _LOG = logging.getLogger(__name__)
 _ERASED = b""
+_ACTIVE = sa.text("""
+SELECT m.rider_ref FROM cloud_sync.master_rider AS m
+WHERE m.rider_ref = ANY (CAST(:riders AS uuid[])) AND m.standing = 'active'
+""")
 _STANDING = {
     Activate: Standing.ACTIVE,
     Deactivate: Standing.INACTIVE,
@@ -153,11 +157,7 @@ def lines(
 
 def active(connection: sa.Connection, rider_refs: Iterable[UUID]) -> frozenset[UUID]:
     """Return those of some riders whom stations may hold."""
-    query = sa.select(MASTER_RIDER.c.rider_ref).where(
-        MASTER_RIDER.c.rider_ref == sa.any_(sa.cast(list(rider_refs), pg.ARRAY(sa.Uuid))),
-        MASTER_RIDER.c.standing == Standing.ACTIVE.value,
-    )
-    return frozenset(connection.execute(query).scalars())
+    return frozenset(connection.execute(_ACTIVE, {"riders": array_of(rider_refs)}).scalars().all())
 
 
 def shared(connection: sa.Connection, rider_refs: Iterable[UUID]) -> frozenset[UUID]:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from cloud_sync.adapters import claims, master
-from cloud_sync.adapters.glance import glance
+from cloud_sync.adapters.glance import glance, in_first
 from cloud_sync.adapters.known import Known, find, newest_model
 from cloud_sync.adapters.membership import Membership, hold_stations, lock_views
 from cloud_sync.adapters.publish import views, views_of
@@ -182,7 +182,7 @@ class Reconciler:
         stale = [
             (ref, each.tier)
             for ref, each in known.held.items()
-            if wanted.get(ref) == each.tier and known.versions.get(ref) != each.version
+            if known.versions.get(ref) != each.version and wanted.get(ref) == each.tier
         ]
         puts, drops = [*found.puts, *stale], found.drops
         room = self.config.batches_max
@@ -326,14 +326,8 @@ def _note_glance(
     config: ReconcileConfig,
 ) -> None:
     """Write down what a glance did; the next look counts the second tier anew."""
-    table = VIEW_ITEM.c
-    firsts = sa.select(sa.func.count()).where(
-        table.station_id == done.view_id,
-        table.tier == FIRST,
-        table.item_key >= b"r",
-        table.item_key < b"s",
-    )
-    grown = sum(tier == SECOND for tier in known.ranking.desired.values())
+    firsts = sa.select(sa.func.count()).where(in_first(done.view_id))
+    grown = sum(place.tier == SECOND for place in known.ranking.places)
     grown -= sum(each.tier == SECOND for each in known.held.values())
     connection.execute(
         sa.update(RECONCILE)

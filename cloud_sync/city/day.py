@@ -25,7 +25,7 @@ from cloud_sync.claim import (
     WEIGHT_MAX,
     Source,
 )
-from cloud_sync.travel import HOMEWARD, STAY_HALVING, TravelConfig
+from cloud_sync.travel import HOMEWARD, STAY_HALVING, TravelConfig, weight_of_exit
 
 SOURCES = (PRESENCE, CHECK_IN, OPEN_TRIP, HABIT, LAST_EXIT, HOME)
 """In the order of their priority."""
@@ -147,6 +147,7 @@ class _LastExits:
 
     def __init__(self, stage: Stage) -> None:
         self._trips = stage.trips
+        self._people = stage.people
         self._stations = len(stage.between.station_ids)
         assert LAST_EXIT.ttl is not None
         recent = stage.memory.last_days <= LAST_EXIT.ttl.days
@@ -158,7 +159,8 @@ class _LastExits:
         order = np.argsort(self._station[out], kind="stable")
         out = out[order]
         halvings = (minute - self._at_min[out]) / _STAY_HALVING_MIN
-        rank = _ranked(LAST_EXIT, LAST_EXIT.weight * 0.5**halvings)
+        is_home = self._people.chose(out, self._station[out])
+        rank = _ranked(LAST_EXIT, weight_of_exit(halvings, is_home))
         edges = np.searchsorted(self._station[out], np.arange(self._stations + 1))
         return [
             Known(out[first:last], rank[first:last]) for first, last in itertools.pairwise(edges)
@@ -192,9 +194,7 @@ def _look(
     claimed[:, 2] = claims[0].ranks(riders) > 0
     claimed[:, 3] = stage.memory.likelihood(here, hour, riders) > 0
     claimed[:, 4] = claims[2].ranks(riders) > 0
-    claimed[:, 5] = stage.people.chose_home[riders] & (
-        (stage.people.home[riders] == station) | (stage.people.work[riders] == station)
-    )
+    claimed[:, 5] = stage.people.chose(riders, here)
     in_first = claimed[:, 0] | claimed[:, 1] | ((ranks > 0) & (ranks >= cutoff))
     kept = _shared(view, before)
     seen = Seen(

@@ -50,6 +50,17 @@ class People:
     activity: npt.NDArray[np.float64]
     """Cumulative share of other trips by rider, for drawing."""
 
+    def chose(self, rider: Ints, station: Ints) -> npt.NDArray[np.bool_]:
+        """Return whether each rider chose a station in the app.
+
+        Args:
+            rider: Shape (P,).
+            station: Shape (P,).
+        """
+        theirs = (self.home[rider] == station) | (self.work[rider] == station)
+        chose: npt.NDArray[np.bool_] = self.chose_home[rider] & theirs
+        return chose
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trips:

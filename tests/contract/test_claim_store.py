@@ -11,10 +11,11 @@ from cloud_sync.adapters.claim_store import PostgresClaimStore
 from cloud_sync.adapters.master import PostgresMasterGallery
 from cloud_sync.adapters.memory_claims import MemoryClaimStore
 from cloud_sync.adapters.memory_master import MemoryMasterGallery
-from cloud_sync.claim import CHECK_IN, PRESENCE, SPARE, Claim
+from cloud_sync.claim import CHECK_IN, LAST_EXIT, PRESENCE, SPARE, Claim
 from cloud_sync.claim_store import ALL, ClaimStore, Hit, hits_of
 from cloud_sync.master import Activate, Deactivate, MasterGallery, PutMaster, Withdraw
 from cloud_sync.sourcing import Sourcing
+from cloud_sync.travel import BACK_HOME
 from fare.city import shipped
 from fare.tap import Direction, Medium, Tap
 from tests.keys import SAFE
@@ -166,6 +167,17 @@ class TestTaps:
 
         assert bench.sources(BELL, NOON + ride) == {}
         assert "last_exit" in bench.sources("beidajie", NOON + ride)[ANA]
+
+    def test_home_again(self, bench: Bench) -> None:
+        """An exit at a home station claims less there than one at another station."""
+        bench.activate("Ana", "Ben")
+        bench.store.set_homes(ANA, [BELL], NOON)
+        bench.store.note([tap(name, BELL, Direction.EXIT) for name in ("Ana", "Ben")])
+
+        claims = bench.store.claims_at(BELL, NOON, spare_max=0)
+
+        left = {each.rider_ref: each.weight for each in claims if each.source == LAST_EXIT.name}
+        assert left == {ANA: pytest.approx(BACK_HOME * left[BEN]), BEN: LAST_EXIT.weight}
 
     def test_late_entry_opens_no_trip(self, bench: Bench) -> None:
         """An entry that arrives after its exit changes nothing: the gate's clock decides."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cloud_sync import travel
 from cloud_sync.adapters.city_day import Options, SimulationRefused, run, simulate
 from cloud_sync.budget import Budget
 from cloud_sync.calibration import from_table
@@ -81,6 +82,16 @@ class TestDay:
         found = share(seen, "in_first", at_exit=True) + share(seen, "in_second", at_exit=True)
 
         assert found > 0.99
+
+    def test_whoever_is_home_again_takes_no_place(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """First tiers hold fewer; control: where exits at home count as elsewhere, they stretch."""
+        day = small_day()
+        day = replace(day, sizes=replace(day.sizes, first=1))
+        few = simulate(day, CALIBRATION)
+        monkeypatch.setattr(travel, "BACK_HOME", 1.0)
+        many = simulate(day, CALIBRATION)
+
+        assert sum(each.size for each in few) < 0.9 * sum(each.size for each in many)
 
     def test_presence_fills_the_first_tier(self, seen: list[Seen]) -> None:
         """Entrance cameras bring riders into the first tier whom nothing else expects."""

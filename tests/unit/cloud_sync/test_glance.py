@@ -8,8 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from cloud_sync.adapters import candidates, claims
+from cloud_sync.adapters.glance import in_first
 from cloud_sync.adapters.known import find
 from cloud_sync.adapters.postgres import PostgresViewLog
+from cloud_sync.adapters.tables import VIEW_ITEM
 from cloud_sync.budget import FIRST, SECOND, Budget
 from cloud_sync.gallery import PutTemplate
 from cloud_sync.habit import Visits, least_for, likelihood
@@ -205,6 +207,38 @@ class TestChanges:
         glance(city)
 
         assert city.view() == tiers(Ana=FIRST)
+
+
+class TestPlan:
+    """What PostgreSQL reads for a glance."""
+
+    def test_first_tiers_have_an_index_of_their_own(self, city: City) -> None:
+        """A plan kept for every station reads first tiers alone; control: with a parameter, all."""
+        anywhere = sa.select(VIEW_ITEM.c.item_key).where(
+            VIEW_ITEM.c.station_id == BELL, VIEW_ITEM.c.tier == FIRST
+        )
+
+        assert "view_item_first" in _kept_plan(
+            city.engine,
+            sa.select(VIEW_ITEM.c.item_key).where(in_first(BELL)),
+            f"'{BELL}', 'r', 's'",
+        )
+        assert "view_item_first" not in _kept_plan(city.engine, anywhere, f"'{BELL}', 1")
+
+
+def _kept_plan(engine: sa.Engine, query: sa.Select[tuple[bytes]], values: str) -> str:
+    """Return the plan that serves any values, as a process has it after some glances."""
+    fresh = sa.create_engine(engine.url, poolclass=sa.NullPool)  # and nothing prepared before
+    with fresh.connect() as connection:
+        for setting in ("plan_cache_mode = force_generic_plan", "enable_seqscan = off"):
+            connection.execute(sa.text(f"SET LOCAL {setting}"))
+        for _ in range(7):  # the driver prepares what it was asked often
+            connection.execute(query)
+        name = connection.execute(
+            sa.text("SELECT name FROM pg_prepared_statements WHERE statement LIKE '%item_key%'")
+        ).scalar_one()
+        explained = connection.execute(sa.text(f"EXPLAIN EXECUTE {name}({values})")).scalars()
+        return "\n".join(explained)
 
 
 @pytest.mark.parametrize("days", [2, 5])

@@ -2,10 +2,21 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
-from cloud_sync.claim import OPEN_TRIP
-from cloud_sync.travel import LastTap, TravelConfig, later, left_here, nearness, on_the_way, rides
+from cloud_sync.claim import LONG_SHOT, OPEN_TRIP
+from cloud_sync.prefilter import priority_of
+from cloud_sync.travel import (
+    LastTap,
+    TravelConfig,
+    later,
+    left_here,
+    nearness,
+    on_the_way,
+    rides,
+    weight_of_exit,
+)
 from cloud_sync.travel import window as window_of
 from fare.city import shipped
 from fare.tap import Direction
@@ -109,6 +120,25 @@ class TestLastExit:
         assert then is not None
         assert then.weight == pytest.approx(now.weight / 2)
         assert left_here(EXIT, NOON + timedelta(days=7)) is None
+
+    def test_at_home_it_is_a_long_shot(self) -> None:
+        """Whoever came home keeps nobody likely out of the first tier; control: elsewhere."""
+        back, away = left_here(EXIT, NOON, is_home=True), left_here(EXIT, NOON)
+
+        assert back is not None
+        assert away is not None
+        assert priority_of(back) == LONG_SHOT
+        assert priority_of(away) > LONG_SHOT
+
+    def test_one_rule_for_riders_and_arrays(self) -> None:
+        """The simulated city weighs exits as the views do."""
+        halvings, is_home = np.array([0.0, 1.0, 2.5]), np.array([True, False, True])
+
+        made = weight_of_exit(halvings, is_home)
+
+        assert list(made) == [
+            weight_of_exit(h, bool(b)) for h, b in zip(halvings, is_home, strict=True)
+        ]
 
     def test_an_entry_is_no_exit(self) -> None:
         """Somebody on the way does not wait where they entered."""
