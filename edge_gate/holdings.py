@@ -1,12 +1,12 @@
 """What the station holds of riders now: the gallery, the ride-code keys, the orders, the lease.
 
-The thread that follows the cloud calls `apply`, `reset` and `renew`, chores call `sweep` and
+The thread that follows the cloud calls `follow` and `renew`, chores call `sweep` and
 `examine`; they take turns. Lanes read `standing`, `keys`, `orders` and `gallery` at any time; each
 is swapped as a whole.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,12 +17,10 @@ from cloud_sync.gallery import (
     Delta,
     DropKey,
     DropSetting,
-    DropTemplate,
     IssuerKey,
     PutDenial,
     PutKey,
     PutSetting,
-    PutTemplate,
     SettingName,
 )
 from cloud_sync.lease import Anchor, Lease
@@ -30,7 +28,7 @@ from cloud_sync.replica import Holding
 from edge_gate.decide import Standing
 from edge_gate.orders import Orders, without_ended
 from edge_gate.ride_code import KeyRing
-from edge_gate.search import Sorted, sort_changes, space_of
+from edge_gate.search import Sorted, sort_changes, sort_templates
 from edge_gate.tiers import Tiers
 from fare.log import say
 
@@ -142,35 +140,30 @@ class Holdings:
             self._examine(all_of_them=False)
             self._revision = self._revision if revision is None else revision
 
-    def reset(self, changes: Iterable[Change], *, revision: int | None = None) -> None:
-        """Hold what these changes give, starting from nothing, and no more than that.
+    def replace(self, holding: Holding) -> None:
+        """Hold what the replica holds, and no more than that.
 
         Args:
-            changes: In the order of their revisions.
-            revision: Of the view after them, where they come from one.
+            holding: After a start or a snapshot; at most one template a rider.
         """
-        changes = tuple(changes)
-        fold = sort_changes(changes, self._gallery.space)
+        fold = sort_templates(holding.templates, self._gallery.space)
         _alarm(fold)
-        held = {template.rider_ref for template in fold.puts}
-        coming = [sum(put.tier == tier for put in fold.puts) for tier in (1, 2)]
+        second = sum(put.tier == 2 for put in fold.puts)
+        first = len(fold.puts) - second
         with self._turn:
-            # A document of the snapshot that cannot be read leaves the last good one in force.
-            fresh = replace(self._orders, denials=Orders().denials)
-            self._orders = _without_leftovers(fresh.after(changes), changes)
+            self._orders = _replaced(self._orders, holding)
             self._restand(
                 at_least=(
-                    max(self._gallery.size, coming[0]),
-                    max(self._gallery.second_size, coming[1]),
+                    max(self._gallery.size, first),
+                    max(self._gallery.second_size, second),
                 )
             )
             self._gallery.replace(fold.puts)
-            self._foreign.clear()
-            self._keys.clear()
-            # The templates are in; the keys and the foreign are still to be noted.
-            self._take([c for c in changes if not _is_held(c, held)])
+            self._foreign = set(fold.foreign)
+            self._keys = {key.key_id: key for key in holding.keys}
+            self._restand()
             self._examine(all_of_them=True)
-            self._revision = self._revision if revision is None else revision
+            self._revision = holding.rev
 
     def follow(self, news: Delta | Holding) -> None:
         """Hold what the replica holds after this; counted from the next decision on.
@@ -180,14 +173,8 @@ class Holdings:
         """
         if isinstance(news, Delta):
             self.apply(news.changes, revision=news.to_rev)
-            return
-        held: tuple[Change, ...] = (
-            *map(PutTemplate, news.templates),
-            *map(PutKey, news.keys),
-            *map(PutDenial, news.denials),
-            *map(PutSetting, news.settings),
-        )
-        self.reset(held, revision=news.rev)
+        else:
+            self.replace(news)
 
     def renew(self, lease: Lease, anchor: Anchor | None) -> None:
         """Take the lease that is on disk, and the cloud's time as heard in this process."""
@@ -252,15 +239,10 @@ class Holdings:
             at_least=(self._gallery.size + coming[0], self._gallery.second_size + coming[1])
         )
         self._gallery.apply(fold.puts, fold.drops)
+        self._foreign.difference_update((put.rider_ref for put in fold.puts), fold.drops)
+        self._foreign.update(fold.foreign)
         for change in changes:
             match change:
-                case PutTemplate(template):
-                    if space_of(template) == self._gallery.space:
-                        self._foreign.discard(template.rider_ref)
-                    else:
-                        self._foreign.add(template.rider_ref)
-                case DropTemplate(rider_ref):
-                    self._foreign.discard(rider_ref)
                 case PutKey(key):
                     self._keys[key.key_id] = key
                 case DropKey(key_id):
@@ -291,16 +273,19 @@ class Holdings:
 
 def _alarm(fold: Sorted) -> None:
     if fold.poisoned:
-        say(_LOG, "template_refused", level=logging.ERROR, count=fold.poisoned)
+        say(_LOG, "template_refused", level=logging.ERROR, count=len(fold.poisoned))
 
 
-def _without_leftovers(orders: Orders, changes: Iterable[Change]) -> Orders:
-    """Return the orders without documents that a snapshot has no word of."""
-    told = {change.setting.name for change in changes if isinstance(change, PutSetting)}
-    return orders.after(DropSetting(name) for name in SettingName if name not in told)
+def _replaced(orders: Orders, holding: Holding) -> Orders:
+    """Return the orders of a holding.
 
-
-def _is_held(change: Change, held: set[UUID]) -> bool:
-    return isinstance(change, PutTemplate | DropTemplate) and (
-        (change.template.rider_ref if isinstance(change, PutTemplate) else change.rider_ref) in held
+    A document that cannot be read leaves the last good one in force; one that the holding has no
+    word of is none.
+    """
+    told = {setting.name for setting in holding.settings}
+    changes: tuple[Change, ...] = (
+        *map(PutDenial, holding.denials),
+        *map(PutSetting, holding.settings),
+        *(DropSetting(name) for name in SettingName if name not in told),
     )
+    return replace(orders, denials=Orders().denials).after(changes)

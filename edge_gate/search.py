@@ -4,7 +4,7 @@ A gallery ranks; it knows no threshold and no rider's name. This file does not k
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Protocol
@@ -162,11 +162,12 @@ class Sorted:
     puts: tuple[Template, ...]
     """Templates of the gallery's space, one a rider, the newest."""
     drops: tuple[UUID, ...]
-    """Riders to forget, among them those whose newest template is foreign."""
-    foreign: int
-    """Templates of other spaces; they are refused, never compared."""
-    poisoned: int = 0
-    """Templates that no embedder made; refused here once more, after the cloud and the wire."""
+    """Riders to forget, among them the foreign and the poisoned."""
+    foreign: tuple[UUID, ...]
+    """Whose newest template is of another space; it is refused, never compared."""
+    poisoned: tuple[UUID, ...] = ()
+    """Whose newest template no embedder made; refused here once more, after the cloud and the
+    wire."""
 
 
 def sort_changes(changes: Iterable[Change], space: Space) -> Sorted:
@@ -185,22 +186,43 @@ def sort_changes(changes: Iterable[Change], space: Space) -> Sorted:
                 last[rider_ref] = None
             case _:
                 continue
-    ours = [t for t in last.values() if t is not None and space_of(t) == space]
-    puts = _sound(ours)
-    kept = {template.rider_ref for template in puts}
-    drops = tuple(rider for rider in last if rider not in kept)
-    foreign = sum(t is not None for t in last.values()) - len(ours)
-    return Sorted(puts, drops, foreign, len(ours) - len(puts))
+    fold = sort_templates([each for each in last.values() if each is not None], space)
+    dropped = tuple(rider for rider, template in last.items() if template is None)
+    return replace(fold, drops=(*dropped, *fold.drops))
 
 
-def _sound(templates: Sequence[Template]) -> tuple[Template, ...]:
-    """Return those that an embedder can have made, looked at in batches."""
+def sort_templates(templates: Sequence[Template], space: Space) -> Sorted:
+    """Tell a gallery's templates from those that it must not hold.
+
+    Args:
+        templates: At most one a rider.
+        space: The gallery's.
+    """
+    foreign = tuple(each.rider_ref for each in templates if space_of(each) != space)
+    ours = [each for each in templates if space_of(each) == space] if foreign else templates
+    puts, poisoned = _sound(ours)
+    return Sorted(puts, (*foreign, *poisoned), foreign, poisoned)
+
+
+def _sound(templates: Sequence[Template]) -> tuple[tuple[Template, ...], tuple[UUID, ...]]:
+    """Return those that an embedder can have made, and whose the others are.
+
+    Looked at in batches.
+    """
     kept: list[Template] = []
+    poisoned: list[UUID] = []
     for start in range(0, len(templates), _BATCH):
         batch = templates[start : start + _BATCH]
-        wrong = unsound(np.stack([template.vector for template in batch])).tolist()
-        kept += [template for template, is_wrong in zip(batch, wrong, strict=True) if not is_wrong]
-    return tuple(kept)
+        wrong = unsound(np.stack([template.vector for template in batch]))
+        if not wrong.any():
+            kept += batch
+            continue
+        for template, is_wrong in zip(batch, wrong.tolist(), strict=True):
+            if is_wrong:
+                poisoned.append(template.rider_ref)
+            else:
+                kept.append(template)
+    return tuple(kept), tuple(poisoned)
 
 
 _BATCH = 1_024

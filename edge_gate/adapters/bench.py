@@ -18,9 +18,10 @@ from uuid import UUID
 from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
 from cloud_sync.calibration import Calibration
 from cloud_sync.content import Space
-from cloud_sync.gallery import PutTemplate, Template
+from cloud_sync.gallery import Template
 from cloud_sync.generate import templates
 from cloud_sync.lease import Lease
+from cloud_sync.replica import Holding
 from cloud_sync.signing import NodeKey
 from edge_gate.adapters.bench_faces import FPS, faces_camera, film, sample_people, stage
 from edge_gate.adapters.bench_rival import Rival, face_analysis
@@ -135,7 +136,7 @@ def _holdings(space: Space, known: Sequence[Template], threshold: float) -> Hold
     holdings = Holdings(
         Tiers(FaissGallery(space), FaissGallery(space)), lambda _size, _target: threshold
     )
-    holdings.reset([PutTemplate(template) for template in known])
+    holdings.replace(Holding(None, 1, tuple(known), ()))
     holdings.renew(Lease(NOON + timedelta(days=1), NOON), None)
     return holdings
 

@@ -137,7 +137,7 @@ class TestRestart:
         began_s = time.process_time()
         replica = SqliteReplica(tmp_path / "gallery.db")
         holding = replica.load()
-        holdings.reset([PutTemplate(template) for template in holding.templates], revision=1)
+        holdings.follow(holding)
         found = tiers.search(Probe(crowd[7].vector, SPACE))
         took_s = time.process_time() - began_s
         replica.close()

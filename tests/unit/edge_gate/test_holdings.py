@@ -24,6 +24,7 @@ from cloud_sync.gallery import (
     Template,
 )
 from cloud_sync.lease import Anchor, Lease
+from cloud_sync.replica import Holding
 from cloud_sync.setting import Mode, StationMode, ThresholdOverride, written
 from edge_gate.adapters.numpy_gallery import NumpyGallery
 from edge_gate.holdings import Holdings, ThresholdFor, TiersConfig
@@ -42,6 +43,18 @@ def _put(
 ) -> PutTemplate:
     vector = np.eye(8, dtype=np.float32)[rider % 8]
     return PutTemplate(Template(UUID(int=rider), 1, model, "plain", vector, expires, tier))
+
+
+def _holding(*changes: PutTemplate | PutKey | PutDenial | PutSetting) -> Holding:
+    """Return what a replica holds that was brought these."""
+    return Holding(
+        None,
+        1,
+        tuple(each.template for each in changes if isinstance(each, PutTemplate)),
+        tuple(each.key for each in changes if isinstance(each, PutKey)),
+        tuple(each.denial for each in changes if isinstance(each, PutDenial)),
+        tuple(each.setting for each in changes if isinstance(each, PutSetting)),
+    )
 
 
 def _poisoned(rider: int, poison: str) -> PutTemplate:
@@ -130,7 +143,7 @@ class TestHoldings:
 
         holdings.apply([_poisoned(2, poison)])
         after_change = holdings.standing.size
-        holdings.reset([_put(1), _poisoned(2, poison)])
+        holdings.replace(_holding(_put(1), _poisoned(2, poison)))
 
         assert (after_change, holdings.standing.size) == (1, 1)
         assert _found(holdings, 1) == UUID(int=1)
@@ -153,11 +166,13 @@ class TestHoldings:
         assert holdings.keys.find(1) is None
         assert holdings.keys.find(2) is not None
 
-    def test_reset_leaves_nothing_of_before(self, holdings: Holdings) -> None:
+    def test_a_holding_leaves_nothing_of_before(self, holdings: Holdings) -> None:
         """After a snapshot exactly its templates, keys and foreigners are there."""
         holdings.apply([_put(1), _put(2), _key(1), _put(9, model="other/4")])
 
-        holdings.reset([_put(3), _key(2), _put(4, model="other/4"), _put(5, model="other/4")])
+        holdings.replace(
+            _holding(_put(3), _key(2), _put(4, model="other/4"), _put(5, model="other/4"))
+        )
 
         assert (holdings.standing.size, holdings.standing.foreign) == (1, 2)
         assert holdings.keys.find(1) is None
@@ -323,7 +338,7 @@ class TestOrders:
         mode = written(StationMode(frozenset({Mode.FARE_EXEMPT})))
         holdings.apply([_deny(1), PutSetting(mode)])
 
-        holdings.reset([_deny(2)])
+        holdings.replace(_holding(_deny(2)))
 
         assert set(holdings.orders.denials) == {UUID(int=2)}
         assert holdings.orders.mode == StationMode()
@@ -338,7 +353,7 @@ class TestOrders:
 
         holdings.apply([bad])
         after_change = holdings.orders
-        holdings.reset([bad])
+        holdings.replace(_holding(bad))
 
         for orders in (after_change, holdings.orders):
             assert orders.mode.modes == {Mode.TIME_EXEMPT}
