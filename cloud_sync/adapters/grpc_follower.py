@@ -14,7 +14,8 @@ from gateline.sync.v1 import gallery_service_pb2 as pb
 from cloud_sync import follow
 from cloud_sync.adapters.granted import Granted
 from cloud_sync.adapters.grpc_channel import BadgeSource, NoBadge
-from cloud_sync.adapters.grpc_stream import Stream, StreamLost
+from cloud_sync.adapters.grpc_stream import Stream
+from cloud_sync.adapters.inbox import StreamLost
 from cloud_sync.backoff import Backoff
 from cloud_sync.chunk_signature import ChunkVerifier
 from cloud_sync.clock import Clock
