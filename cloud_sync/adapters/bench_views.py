@@ -70,7 +70,7 @@ class ViewFigures:
     @property
     def busy_s(self) -> float:
         """Return the seconds of a core that all stations need in a minute, glances left out."""
-        looks = self.look_s * 60 / self.config.look_every.total_seconds()
+        looks = self.look_s * 60 / self.config.enough(self.claimed).total_seconds()
         return self.stations * (looks + self.change_s * self.changes)
 
     @property

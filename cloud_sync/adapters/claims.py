@@ -5,7 +5,7 @@ withdrawal, which deletes all of it, leaves nothing behind (see `master.shared`)
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from cloud_sync.adapters.facts import facts_at, facts_of
+from cloud_sync.adapters.facts import facts_at, facts_of, facts_of_active
 from cloud_sync.adapters.master import everybody, shared
 from cloud_sync.adapters.tables import CLAIM, HABIT, HOME, LAST_TAP, SOURCE_HIT
 from cloud_sync.claim import LAST_EXIT, OPEN_TRIP, Claim
@@ -217,20 +217,20 @@ def claims_of(
 def claims_here(
     connection: sa.Connection,
     sourcing: Sourcing,
-    rider_refs: Iterable[UUID],
+    rider_refs: Collection[UUID],
     station_id: str,
     now: datetime,
 ) -> Mapping[UUID, tuple[Claim, ...]]:
-    """Return the claims on some active riders at one station; see `claims_of`.
+    """Return the claims on some riders at one station; see `claims_of`.
 
     Args:
         connection: To the database.
         sourcing: The city's sources.
-        rider_refs: Whom.
+        rider_refs: Whom; the caller knows that they are active.
         station_id: Where.
         now: Aware UTC.
     """
-    known = facts_of(connection, sourcing, tuple(rider_refs), (station_id,), now)
+    known = facts_of_active(connection, sourcing, rider_refs, (station_id,), now)
     made = (
         (rider_ref, sourcing.claims(station_id, rider_ref, facts, now))
         for (_, rider_ref), facts in known

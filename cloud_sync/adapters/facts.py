@@ -3,7 +3,7 @@
 Habits are added up in the database: a row a rider comes back, not a row an hour of the week.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -121,9 +121,28 @@ def facts_of(
         now: Aware UTC.
     """
     there = active(connection, rider_refs) if rider_refs and station_ids else ()
-    if not there:
+    return facts_of_active(connection, sourcing, there, station_ids, now)
+
+
+def facts_of_active(
+    connection: sa.Connection,
+    sourcing: Sourcing,
+    rider_refs: Collection[UUID],
+    station_ids: Sequence[str],
+    now: datetime,
+) -> Iterable[tuple[_Key, Facts]]:
+    """Return what is known of some riders of whom the caller knows that they are active.
+
+    Args:
+        connection: To the database.
+        sourcing: The city's sources.
+        rider_refs: Whom.
+        station_ids: Where.
+        now: Aware UTC.
+    """
+    if not rider_refs:
         return ()
-    values = _values(sourcing, station_ids, there, now)
+    values = _values(sourcing, station_ids, rider_refs, now)
     found = _standing_facts(connection, values)
     where = set(station_ids)
     for row in connection.execute(_LAST_OF, values).all():

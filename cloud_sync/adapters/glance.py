@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql as pg
 from cloud_sync.adapters import budgets, claims, master
 from cloud_sync.adapters.candidates import candidates
 from cloud_sync.adapters.known import Known, model_of, versions_of
-from cloud_sync.adapters.membership import Holding, Membership, key_of_rider
+from cloud_sync.adapters.membership import RIDER_OF_KEY, Holding, Membership, key_of_rider
 from cloud_sync.adapters.tables import RECONCILE, VIEW_ITEM
 from cloud_sync.budget import FIRST, SECOND
 from cloud_sync.claim import Claim
@@ -53,13 +53,14 @@ def glance(
     found = candidates(connection, sourcing, view_id, now, since=since, is_anew=is_anew)
     in_view = first | _held(connection, view_id, found - first.keys())
     considered = found | in_view.keys()
-    own: defaultdict[UUID, tuple[Claim, ...]] = defaultdict(tuple)
-    own.update(claims.claims_here(connection, sourcing, considered, station, now))
     model_id = model_of(connection, view_id)
     versions, riders = versions_of(connection, model_id, considered)
-    held = in_view
-    if len(riders) < len(considered):
+    held, active = in_view, frozenset(versions)
+    if len(versions) < len(considered):
         held = {ref: each for ref, each in in_view.items() if ref in riders}
+        active |= master.active(connection, considered - versions.keys())
+    own: defaultdict[UUID, tuple[Claim, ...]] = defaultdict(tuple)
+    own.update(claims.claims_here(connection, sourcing, active, station, now))
     room = _second_room(connection, view_id, budget.second, held)
     ranking = desired(
         (claim for ref, each in own.items() if ref in versions for claim in each),
@@ -72,11 +73,8 @@ def glance(
 
 
 def _first_tier(connection: sa.Connection, view_id: str) -> dict[UUID, Holding]:
-    query = sa.select(VIEW_ITEM.c.item_key, VIEW_ITEM.c.version).where(in_first(view_id))
-    return {
-        UUID(bytes=key[1:]): Holding(FIRST, version)
-        for key, version in connection.execute(query).all()
-    }
+    query = sa.select(RIDER_OF_KEY, VIEW_ITEM.c.version).where(in_first(view_id))
+    return {ref: Holding(FIRST, version) for ref, version in connection.execute(query).all()}
 
 
 def in_first(view_id: str) -> sa.ColumnElement[bool]:
@@ -100,13 +98,10 @@ def _held(
     """Return those of some riders whom a view holds."""
     keys = sa.cast([key_of_rider(ref) for ref in rider_refs], pg.ARRAY(sa.LargeBinary))
     table = VIEW_ITEM.c
-    query = sa.select(table.item_key, table.tier, table.version).where(
+    query = sa.select(RIDER_OF_KEY, table.tier, table.version).where(
         table.station_id == view_id, table.item_key == sa.any_(keys)
     )
-    return {
-        UUID(bytes=key[1:]): Holding(tier, version)
-        for key, tier, version in connection.execute(query).all()
-    }
+    return {ref: Holding(tier, version) for ref, tier, version in connection.execute(query).all()}
 
 
 def _second_room(

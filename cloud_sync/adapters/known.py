@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from cloud_sync.adapters import budgets, claims, model_state
 from cloud_sync.adapters.master import array_of
-from cloud_sync.adapters.membership import Holding, Membership
+from cloud_sync.adapters.membership import RIDER_OF_KEY, Holding, Membership
 from cloud_sync.adapters.tables import MASTER_TEMPLATE, VIEW, VIEW_ITEM
 from cloud_sync.claim import Claim
 from cloud_sync.prefilter import Ranking, desired
@@ -94,13 +94,10 @@ def model_of(connection: sa.Connection, view_id: str) -> str:
 
 def _in_view(connection: sa.Connection, view_id: str) -> Mapping[UUID, Holding]:
     table = VIEW_ITEM.c
-    query = sa.select(table.item_key, table.tier, table.version).where(
+    query = sa.select(RIDER_OF_KEY, table.tier, table.version).where(
         table.station_id == view_id, table.item_key >= b"r", table.item_key < b"s"
     )
-    return {
-        UUID(bytes=bytes(row.item_key[1:])): Holding(row.tier, row.version)
-        for row in connection.execute(query).all()
-    }
+    return {ref: Holding(tier, version) for ref, tier, version in connection.execute(query).all()}
 
 
 def versions_of(

@@ -326,6 +326,12 @@ def key_of_rider(rider_ref: UUID) -> bytes:
     return b"r" + rider_ref.bytes
 
 
+RIDER_OF_KEY: sa.ColumnElement[UUID] = sa.cast(
+    sa.func.encode(sa.func.substring(VIEW_ITEM.c.item_key, 2), "hex"), sa.Uuid
+)
+"""And the other way round, in SQL: the driver makes references several times faster than Python."""
+
+
 def held_by(
     connection: sa.Connection, rider_refs: Iterable[UUID]
 ) -> Mapping[UUID, Mapping[str, Holding]]:

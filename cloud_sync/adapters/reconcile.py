@@ -43,9 +43,9 @@ class ReconcileConfig:
     look_every: timedelta = timedelta(hours=1)
     """Between two looks at everybody of one large station at most: who is in the second tier
     changes with homes and weeks, not with minutes."""
-    look_pause: timedelta = timedelta(milliseconds=30)
-    """And for each rider ranked at least: a look takes some 0.1 ms of a core for each of them, so
-    the looks of one station take a third of a hundredth of a core, whatever its size."""
+    look_pause: timedelta = timedelta(milliseconds=60)
+    """And for each rider ranked at least: a look takes some 0.06 ms of a core for each of them, so
+    the looks of one station take a tenth of a hundredth of a core, whatever its size."""
     taken_for: timedelta = timedelta(minutes=2)
     """So long a station is left to the process that took it; if that one dies, another takes it."""
     batch: int = 256
@@ -53,6 +53,10 @@ class ReconcileConfig:
     batches_max: int = 40
     """Transactions at one station in one look, 1 or more, so that one station that needs much does
     not keep others waiting; the rest follows at the next one."""
+
+    def enough(self, riders: int) -> timedelta:
+        """Return how long a look that ranked so many riders is enough."""
+        return min(self.look_every, self.every + self.look_pause * riders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,8 +318,7 @@ def _pause(done: Reconciled, known: Known, config: ReconcileConfig) -> timedelta
     """Return how long a look is enough."""
     if done.left:
         return config.every
-    looked_at = len(known.ranking.places) + known.foreign
-    return min(config.look_every, config.every + config.look_pause * looked_at)
+    return config.enough(len(known.ranking.places) + known.foreign)
 
 
 def _note_glance(

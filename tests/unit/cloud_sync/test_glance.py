@@ -7,15 +7,15 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import candidates, claims
+from cloud_sync.adapters import candidates, claims, master
 from cloud_sync.adapters.glance import in_first
-from cloud_sync.adapters.known import find
+from cloud_sync.adapters.known import find, versions_of
 from cloud_sync.adapters.postgres import PostgresViewLog
 from cloud_sync.adapters.tables import VIEW_ITEM
 from cloud_sync.budget import FIRST, SECOND, Budget
 from cloud_sync.gallery import PutTemplate
 from cloud_sync.habit import Visits, least_for, likelihood
-from cloud_sync.master import Activate, PutMaster, Withdraw
+from cloud_sync.master import Activate, Deactivate, PutMaster, Withdraw
 from fare.tap import Direction, Tap
 from tests.cloud_city import BELL, DRUM, NOON, NORTH, SOURCING, City, tiers
 from tests.contract.test_claim_store import tap
@@ -211,6 +211,20 @@ class TestChanges:
 
 class TestPlan:
     """What PostgreSQL reads for a glance."""
+
+    def test_whoever_has_an_active_template_is_active(self, city: City) -> None:
+        """Whose template is active is active; control: of those named, two of three are not."""
+        enroll(city, "Ana", "Ben", "Cleo")
+        city.settle(Deactivate(rider("Ben")), PutMaster(template("Ben", version=2)))
+        city.settle(Withdraw(rider("Cleo"), LATER))
+        refs = [rider(name) for name in ("Ana", "Ben", "Cleo")]
+
+        with city.engine.begin() as connection:
+            versions, named = versions_of(connection, template("Ana").model_id, refs)
+            active = master.active(connection, refs)
+
+        assert versions.keys() == active == {rider("Ana")}
+        assert named == set(refs)
 
     def test_first_tiers_have_an_index_of_their_own(self, city: City) -> None:
         """A plan kept for every station reads first tiers alone; control: with a parameter, all."""
