@@ -4,6 +4,7 @@ The long half of `__main__`: the one place that joins adapters, and no rule stan
 a process may have (clocks, randomness, the models' folder) comes in from there.
 """
 
+import contextlib
 import hashlib
 import logging
 import re
@@ -44,7 +45,7 @@ from cloud_sync.fleet import EdgeHealth
 from cloud_sync.gallery import Delta
 from cloud_sync.lease import assumed
 from cloud_sync.messages import PROTOCOL
-from cloud_sync.replica import Holding
+from cloud_sync.replica import Holding, ReplicaFailed
 from cloud_sync.signing import NodeKey
 from cloud_sync.vault import Vault, VaultFailed
 from edge_gate.adapters import sight
@@ -367,6 +368,8 @@ class Node:
         if not config.gates:
             # Without a gate there is nobody to match: no template comes to such a node.
             return health, certificate, *ahead
+        with contextlib.suppress(ReplicaFailed):  # `run` tries again, and the loop tells
+            follower.wake()
         return (
             Service("gallery", follower.run),
             Service("uplink", self._uplink.run),

@@ -105,14 +105,18 @@ class GalleryFollower:
         self._digest_due_s = 0.0
         self._granted = _granted(config)
         self._verifier: ChunkVerifier | None = None
+        self._is_awake = False
         self.divergences = 0
         """How often the disk was found to differ from the view at its own revision."""
 
-    def run(self, stop: threading.Event) -> None:
-        """Follow until `stop` is set; call it in a thread of its own.
+    def wake(self) -> None:
+        """Tell the station what the disk holds.
 
-        Args:
-            stop: Ends the loop within a second.
+        `run` begins with it. A node calls it before its lanes start: beside them reading 50,000
+        templates takes 1.5 times as long, and no face could pass meanwhile.
+
+        Raises:
+            ReplicaFailed: The disk does not answer.
         """
         standing = self._replica.standing()
         lease = standing.lease
@@ -122,6 +126,16 @@ class GalleryFollower:
             self._replica.use(self._granted.opener(standing.epoch))
         self._on_changes(self._replica.load())
         self._on_lease(lease, self._anchor or began)
+        self._is_awake = True
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow until `stop` is set; call it in a thread of its own.
+
+        Args:
+            stop: Ends the loop within a second.
+        """
+        if not self._is_awake:
+            self.wake()
         failures = 0
         while not stop.is_set():
             began_s = self._clock.monotonic_s()
