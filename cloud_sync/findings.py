@@ -46,6 +46,8 @@ class Finding(StrEnum):
     """The certificate has run out: taps still come, galleries do not."""
     TAPS_WAIT = "taps_wait"
     """The oldest tap on the node's disk has waited for long: it is money that is not here."""
+    TAPS_DOUBTED = "taps_doubted"
+    """Taps of the node claim exemptions that nobody ordered: its clock, its modes or its keys."""
     CAMERA_FAULT = "camera_fault"
     """A lane's camera is lost, black, overexposed or frozen."""
     FACES_SHUT = "faces_shut"
@@ -209,6 +211,9 @@ def _of_cloud(node: FleetNode, now: datetime, rules: FleetConfig) -> Iterator[Fo
         silent = _Scale(rules.silent_s, rules.gone_s).of(quiet_s)
         if silent is not None:
             yield Found(Finding.SILENT, silent, f"no report for {span(quiet_s)}")
+    if standing.doubted_taps:
+        told = f"{standing.doubted_taps:,} within a day claim an exemption that nobody ordered"
+        yield Found(Finding.TAPS_DOUBTED, Severity.CRITICAL, told)
     lag = _Scale(rules.lag_warning, rules.lag_critical).of(standing.lag)
     if lag is not None:
         yield Found(Finding.VIEW_LAGS, lag, f"{standing.lag:,} revisions behind")

@@ -96,6 +96,8 @@ class Standing:
     """The longest lease ever offered to it."""
     lease_s: int
     """How long a lease of this station is, seconds."""
+    doubted_taps: int = 0
+    """Taps of the last day that claim an exemption no order explains (`cloud_sync.exemption`)."""
 
     @property
     def lag(self) -> int:

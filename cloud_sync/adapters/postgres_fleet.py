@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from cloud_sync.adapters.fleet_tables import EDGE_HEALTH, EDGE_HEALTH_PAST
 from cloud_sync.adapters.health_row import health_of, health_row
-from cloud_sync.adapters.tables import EDGE_NODE, VIEW
+from cloud_sync.adapters.tables import EDGE_NODE, TAP, VIEW
 from cloud_sync.fleet import (
     HISTORY_STEP_S,
     HISTORY_STEPS,
@@ -52,7 +52,7 @@ class PostgresFleetLog:
         """See `FleetLog.nodes`."""
         columns = (EDGE_NODE, VIEW.c.head_rev, VIEW.c.lease_s, VIEW.c.epoch.label("view_epoch"))
         query = (
-            sa.select(*columns, EDGE_HEALTH.c.received_at, EDGE_HEALTH.c.health)
+            sa.select(*columns, EDGE_HEALTH.c.received_at, EDGE_HEALTH.c.health, _doubted_taps())
             .join(VIEW, VIEW.c.station_id == EDGE_NODE.c.follows)
             .outerjoin(EDGE_HEALTH, EDGE_HEALTH.c.edge_id == EDGE_NODE.c.edge_id)
             .order_by(EDGE_NODE.c.station_id, EDGE_NODE.c.edge_id)
@@ -81,10 +81,24 @@ class PostgresFleetLog:
             raise FleetLogFailed(str(problem)) from problem
 
 
+def _doubted_taps() -> sa.Label[int]:
+    """Return a column: how many doubted taps of a node came within a day."""
+    is_recent = TAP.c.received_at > sa.func.now() - timedelta(days=1)
+    mine = TAP.c.edge_id == EDGE_NODE.c.edge_id
+    counted = sa.select(sa.func.count()).where(mine, TAP.c.doubted != "", is_recent)
+    return counted.scalar_subquery().label("doubted_taps")
+
+
 def _node(row: Any) -> FleetNode:
     acked = row.acked_rev if row.epoch == row.view_epoch else 0
     standing = Standing(
-        row.edge_id, row.station_id, row.head_rev, acked, row.lease_until, row.lease_s
+        row.edge_id,
+        row.station_id,
+        row.head_rev,
+        acked,
+        row.lease_until,
+        row.lease_s,
+        row.doubted_taps,
     )
     return FleetNode(standing, None if row.health is None else _report(row))
 

@@ -10,7 +10,9 @@ import sqlalchemy as sa
 
 from cloud_sync import order
 from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
+from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
 from cloud_sync.adapters.postgres_taps import PostgresTapLog
+from cloud_sync.findings import Finding, findings
 from cloud_sync.outbox import GENESIS
 from cloud_sync.signing import NodeKey, seal
 from cloud_sync.tap_log import Batch, Receipt
@@ -129,6 +131,26 @@ class TestClaims:
 
         assert not city.doubted(city.brings(city.now - timedelta(days=1)))
         assert city.doubted(city.brings(city.now, station=AWAY))  # control
+
+
+class TestFleet:
+    """What the operator sees of a node whose taps are doubted."""
+
+    def test_counts_the_last_day_of_each_node(self, city: City) -> None:
+        """Two doubted taps stand at their node, an old one and a believed one at none."""
+        city.brings(city.now - timedelta(days=3))
+        city.order("fare_exempt")
+        city.brings(city.now)
+        for _ in range(2):
+            city.brings(city.now, station=AWAY)
+
+        nodes = PostgresFleetLog(city.engine).nodes()
+
+        counted = {node.standing.station_id: node.standing.doubted_taps for node in nodes}
+        assert counted == {HOME: 0, AWAY: 2}
+        found = {node.standing.station_id: findings(node, city.now) for node in nodes}
+        assert Finding.TAPS_DOUBTED in {each.finding for each in found[AWAY]}
+        assert Finding.TAPS_DOUBTED not in {each.finding for each in found[HOME]}  # control
 
 
 class TestFares:

@@ -49,6 +49,7 @@ CASES: dict[str, tuple[FleetNode, Finding, Severity]] = {
     "certificate out": (node(health(certificate_until=NOON)), Finding.CERTIFICATE_OUT, CRITICAL),
     "taps wait": (node(health(outbox_depth=3, outbox_age_s=61.0)), Finding.TAPS_WAIT, WARNING),
     "taps stuck": (node(health(outbox_depth=3, outbox_age_s=3_600.0)), Finding.TAPS_WAIT, CRITICAL),
+    "doubted": (node(health(), doubted_taps=2), Finding.TAPS_DOUBTED, CRITICAL),
     "black": (node(health(lanes=(lane(camera="black"),))), Finding.CAMERA_FAULT, CRITICAL),
     "shut": (node(health(lanes=(lane(shut="gallery_stale"),))), Finding.FACES_SHUT, CRITICAL),
     "codes": (node(health(lanes=(lane(by_face=40, by_code=60),))), Finding.FEW_BY_FACE, NOTE),
