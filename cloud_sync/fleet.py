@@ -97,7 +97,7 @@ class Standing:
     lease_s: int
     """How long a lease of this station is, seconds."""
     doubted_taps: int = 0
-    """Taps of the last day that claim an exemption no order explains (`cloud_sync.exemption`)."""
+    """Taps of the last day that claim an exemption that no order explains."""
 
     @property
     def lag(self) -> int:
