@@ -241,6 +241,8 @@ class Session:
                 case serve_view.SendRepair():
                     message = await asyncio.to_thread(self._mending.repair, effect)
         except HistoryGone:
+            if self._parcel is not None:
+                self._shelf.discard(self._parcel)
             return serve_view.Gone()
         await self._say(message)
         return None

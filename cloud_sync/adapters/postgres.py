@@ -291,8 +291,19 @@ class PostgresViewLog:
         return found, unread
 
     def _set_aside(self, station_id: str, rows: Iterable[sa.Row[Any]]) -> None:
-        """Take damaged records out of a view: one of them must not stop a station."""
+        """Take damaged records out of a view: one of them must not stop a station.
+
+        A record that was written anew since it was read is left alone: a snapshot on its way may
+        hold one whose root key has ended meanwhile.
+        """
         for row in rows:
+            with self._begun() as connection:
+                now = connection.execute(sa.select(sa.func.now())).scalar_one()
+                query = sa.select(VIEW_ITEM.c.body).where(
+                    VIEW_ITEM.c.station_id == station_id, VIEW_ITEM.c.item_key == row.item_key
+                )
+                if connection.execute(query).scalar() != row.body:
+                    continue
             say(
                 _LOG,
                 "template_quarantined",
@@ -301,8 +312,6 @@ class PostgresViewLog:
                 content_hash=row.content_hash.hex(),
                 detail=_UNREAD,
             )
-            with self._begun() as connection:
-                now = connection.execute(sa.select(sa.func.now())).scalar_one()
             self.quarantine(station_id, row.content_hash, _UNREAD, now)
 
     def _line(self, row: sa.Row[Any]) -> Line:

@@ -95,6 +95,16 @@ class Shelf:
             making.add_done_callback(lambda task: self._made(begun, task))
         return await asyncio.shield(making)
 
+    def discard(self, parcel: Parcel) -> None:
+        """Keep a snapshot no longer: something in it cannot be read.
+
+        Args:
+            parcel: As `parcel` returned it.
+        """
+        self._kept = OrderedDict(
+            (place, kept) for place, kept in self._kept.items() if kept is not parcel
+        )
+
     async def _make(self, views: ViewLog, view_id: str, protocol: int) -> Parcel:
         """Read a whole view and hash it, beside the streams that are served meanwhile."""
         return await asyncio.to_thread(lambda: parcel(views.whole(view_id), protocol=protocol))

@@ -202,6 +202,20 @@ class TestViews:
         told = [record.getMessage() for record in caplog.records]
         assert told.count("template_quarantined") == 2
 
+    def test_a_record_written_anew_meanwhile_stays(self, city: City) -> None:
+        """A snapshot on its way holds a record that no longer opens; the view has a good one."""
+        city.views.publish([BELL], [put("Ana")])
+        good = city.bodies()[key_of("Ana")]
+        spoil = "UPDATE cloud_sync.view_item SET body = :body WHERE item_key = :key"
+        city.does(spoil, body=good[:-1] + bytes([good[-1] ^ 1]), key=key_of("Ana"))
+        taken = city.views.whole(BELL)
+        city.does(spoil, body=good, key=key_of("Ana"))
+
+        with pytest.raises(HistoryGone):
+            taken.changes[:]
+
+        assert len(city.whole()) == 1
+
     def test_a_damaged_record_does_not_stop_the_log(self, city: City) -> None:
         """An edge that follows gets a drop for it, and everybody else's template."""
         city.views.publish([BELL], [put("Ana"), put("Ben")])

@@ -113,6 +113,36 @@ class TestDamage:
         in_order.remove(damaged)
         assert [key_of(each) for chunk in after for each in chunk.changes] == in_order
 
+    def test_a_snapshot_that_cannot_be_read_is_not_kept(self, cloud: sa.Engine) -> None:
+        """A record that is good again at the same revision is read again, not found broken."""
+        views = PostgresViewLog(cloud, SAFE, dimension=SPACE.dimension)
+        views.admit(EdgeNode("edge-1", "bei", bytes(32)), NOON)
+        views.publish(["bei"], [put("Ana")])
+        with cloud.begin() as connection:
+            good = connection.execute(sa.text("SELECT body FROM cloud_sync.view_item")).scalar()
+            connection.execute(
+                sa.text("UPDATE cloud_sync.view_item SET body = substr(body, 1, 50)")
+            )
+        mended: list[bool] = []
+
+        class Mended(PostgresViewLog):
+            """A database whose damage is mended right after a view was read from it."""
+
+            def whole(self, view_id: str) -> Whole:
+                """Read the view, then mend it."""
+                found = super().whole(view_id)
+                with cloud.begin() as connection:
+                    connection.execute(
+                        sa.text("UPDATE cloud_sync.view_item SET body = :body"), {"body": good}
+                    )
+                mended.append(True)
+                return found
+
+        offered = asyncio.run(snapshots(Mended(cloud, SAFE, dimension=SPACE.dimension), 1))
+
+        assert len(mended) == 2
+        assert [len(chunk.changes) for _, chunks in offered for chunk in chunks] == [1]
+
 
 async def snapshots(views: ViewLog, count: int) -> list[tuple[Snapshot, list[Chunk]]]:
     """Follow until a snapshot has come to its end; return each with its chunks."""
