@@ -16,9 +16,9 @@ from sqlalchemy.dialects import postgresql as pg
 
 from cloud_sync.adapters import budgets, claims, master
 from cloud_sync.adapters.candidates import candidates
-from cloud_sync.adapters.known import Known, model_of, versions_of
+from cloud_sync.adapters.known import Known, model_of, of_model, versions_of
 from cloud_sync.adapters.membership import RIDER_OF_KEY, Holding, Membership, key_of_rider
-from cloud_sync.adapters.tables import RECONCILE, VIEW_ITEM
+from cloud_sync.adapters.tables import MASTER_TEMPLATE, RECONCILE, VIEW_ITEM
 from cloud_sync.budget import FIRST, SECOND
 from cloud_sync.claim import Claim
 from cloud_sync.prefilter import desired
@@ -48,17 +48,18 @@ def glance(
     budget = budgets.budget_of(connection, membership.budget, station)
     if master.fits(connection, at_most=budget.spare_max):
         return None
-    first = _first_tier(connection, view_id)
+    model_id = model_of(connection, view_id)
+    first, versions = _first_tier(connection, view_id, model_id)
     is_anew = sourcing.hour(since) != sourcing.hour(now) or len(first) >= budget.first_max
     found = candidates(connection, sourcing, view_id, now, since=since, is_anew=is_anew)
     in_view = first | _held(connection, view_id, found - first.keys())
     considered = found | in_view.keys()
-    model_id = model_of(connection, view_id)
-    versions, riders = versions_of(connection, model_id, considered)
-    held, active = in_view, frozenset(versions)
-    if len(versions) < len(considered):
-        held = {ref: each for ref, each in in_view.items() if ref in riders}
-        active |= master.active(connection, considered - versions.keys())
+    others = considered - versions.keys()
+    more, named = versions_of(connection, model_id, others)
+    versions |= more
+    unknown = (others - named) & in_view.keys()
+    held = {ref: each for ref, each in in_view.items() if ref not in unknown}
+    active = versions.keys() | master.active(connection, others - more.keys())
     own: defaultdict[UUID, tuple[Claim, ...]] = defaultdict(tuple)
     own.update(claims.claims_here(connection, sourcing, active, station, now))
     room = _second_room(connection, view_id, budget.second, held)
@@ -72,9 +73,19 @@ def glance(
     return Known(ranking, own, held, len(in_view) - len(held), versions)
 
 
-def _first_tier(connection: sa.Connection, view_id: str) -> dict[UUID, Holding]:
-    query = sa.select(RIDER_OF_KEY, VIEW_ITEM.c.version).where(in_first(view_id))
-    return {ref: Holding(FIRST, version) for ref, version in connection.execute(query).all()}
+def _first_tier(
+    connection: sa.Connection, view_id: str, model_id: str
+) -> tuple[dict[UUID, Holding], dict[UUID, int]]:
+    """Return who is in the first tier, and of the active ones the version in the master gallery."""
+    template = of_model(RIDER_OF_KEY, model_id)
+    query = (
+        sa.select(RIDER_OF_KEY, VIEW_ITEM.c.version, MASTER_TEMPLATE.c.version.label("newest"))
+        .select_from(VIEW_ITEM.outerjoin(MASTER_TEMPLATE, template))
+        .where(in_first(view_id))
+    )
+    rows = connection.execute(query).all()
+    first = {ref: Holding(FIRST, version) for ref, version, _ in rows}
+    return first, {ref: newest for ref, _, newest in rows if newest is not None}
 
 
 def in_first(view_id: str) -> sa.ColumnElement[bool]:

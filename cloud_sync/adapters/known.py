@@ -100,11 +100,23 @@ def _in_view(connection: sa.Connection, view_id: str) -> Mapping[UUID, Holding]:
     return {ref: Holding(tier, version) for ref, tier, version in connection.execute(query).all()}
 
 
+def of_model(rider_ref: sa.ColumnElement[UUID], model_id: str) -> sa.ColumnElement[bool]:
+    """Return the condition of being a rider's template of a model that stations may hold."""
+    return sa.and_(
+        MASTER_TEMPLATE.c.rider_ref == rider_ref,
+        MASTER_TEMPLATE.c.model_id == model_id,
+        MASTER_TEMPLATE.c.is_active,
+        MASTER_TEMPLATE.c.body != sa.literal_column("''"),  # as the index of versions has it
+    )
+
+
 def versions_of(
     connection: sa.Connection, model_id: str, rider_refs: Iterable[UUID]
 ) -> tuple[Mapping[UUID, int], frozenset[UUID]]:
     """Return the versions of active riders' templates of a model, and all riders known at all."""
     refs = set(rider_refs)
+    if not refs:
+        return {}, frozenset()
     mine = {"riders": array_of(refs), "model": model_id}
     # Whoever has such a template is known: only the others, who are few, are asked for by name. Of
     # several versions the newest comes last, and stays.
