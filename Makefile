@@ -5,7 +5,6 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 ARGS   ?=
-LONGEST_FIRST := tests/sim tests/e2e tests/power tests/property tests/contract tests/unit
 SHORT  := -m "not power and not chaos and not soak"
 
 .PHONY: help run test setup models lint types imports unit bench evaluate protos power chaos sim connected lock clean
@@ -48,8 +47,7 @@ imports: setup ## the dependency arrows
 	@$(VENV)/bin/lint-imports
 
 unit: setup models ## all tests, with the short versions of the long suites
-	@$(PY) -m pytest -n 2 --dist loadfile $(SHORT) $(ARGS) $(LONGEST_FIRST)
-	@$(PY) -m pytest $(SHORT) $(ARGS) tests/story tests/connected
+	@$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(SHORT) $(ARGS)
 
 power: setup ## simulated power cuts, long version
 	@$(PY) -m pytest -m power -s $(ARGS)

@@ -35,7 +35,7 @@ def told() -> Iterator[Told]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=230,
+        timeout=380,
         check=False,
     )
     yield Told(folder / "story", done.returncode, done.stdout, done.stderr)
@@ -45,13 +45,13 @@ def told() -> Iterator[Told]:
 class TestStory:
     """`make run ARGS=--once`."""
 
-    @pytest.mark.timeout(240)
+    @pytest.mark.timeout(400)
     def test_everybody_fares_as_the_script_says(self, told: Told) -> None:
         """The whole way from enrollment to charge works, with real processes and models."""
         assert told.status == 0, told.out[-4000:] + told.err[-2000:]
         assert "everybody fared as the script says" in told.out
 
-    @pytest.mark.timeout(240)
+    @pytest.mark.timeout(400)
     def test_no_log_holds_a_key_a_face_or_a_photo(self, told: Told) -> None:
         """Cloud, app, nodes, worker, bank and office: no line of any of them gives one away."""
         secrets = keys_below(told.folder)
