@@ -43,7 +43,7 @@ class FolderAuthority:
         self._folder = folder
         self._clock = clock
         self._entropy = entropy
-        self._known: tuple[int, tuple[Authority, ...]] | None = None
+        self._known: tuple[frozenset[tuple[str, int]], tuple[Authority, ...]] | None = None
 
     def authorities(self) -> tuple[Authority, ...]:
         """See `CertificateAuthority.authorities`; read again when the folder has changed."""
@@ -126,9 +126,13 @@ class FolderAuthority:
     def _path(self, authority_id: str, kind: str) -> Path:
         return self._folder / f"ca-{authority_id}.{kind}"
 
-    def _mark(self) -> int:
-        """Return what changes whenever a file of the folder comes, goes or is replaced."""
-        return self._folder.stat().st_mtime_ns
+    def _mark(self) -> frozenset[tuple[str, int]]:
+        """Return what changes whenever a file of the folder comes, goes or is replaced.
+
+        Not the folder's time: two changes within one tick of the kernel's clock have the same.
+        """
+        with os.scandir(self._folder) as found:
+            return frozenset((each.name, each.inode()) for each in found)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
