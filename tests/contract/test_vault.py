@@ -102,7 +102,7 @@ class TestTmpfsVault:
     def test_a_link_to_a_disk_is_a_disk(self, tmp_path: Path, folder: Path) -> None:
         """A link in memory that leads to a disk is judged by where it leads."""
         mounts = tmp_path / "mounts"
-        mounts.write_text("/dev/sda1 / ext4 rw 0 0\ntmpfs /dev/shm tmpfs rw 0 0\n")
+        mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\ntmpfs {folder} tmpfs rw 0 0\n")
         folder.mkdir(mode=0o700)
         (folder / "grant").symlink_to(tmp_path)
 

@@ -175,6 +175,14 @@ class Setting:
             return -1
         return int(answer.json()["gallery"]["templates"])
 
+    def waiting_taps(self, station: str) -> int:
+        """Ask a station's node how many taps it has yet to bring to the cloud; -1 if it is away."""
+        try:
+            answer = httpx.get(f"{self._url(station)}/status.json", timeout=2.0)
+        except httpx.TransportError:
+            return -1
+        return int(answer.json()["outbox_depth"])
+
     def kill_database(self) -> None:
         """Kill PostgreSQL as a crash would; the watch starts it again."""
         assert self._server is not None

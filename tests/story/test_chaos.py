@@ -118,6 +118,10 @@ def _priced_and_taken(statements: PostgresStatements, rider_ref: UUID) -> tuple[
 
 def _no_tap_lost(setting: Setting) -> None:
     """Every tap on an edge node's disk is in the cloud, in its place, once."""
+    deadline = time.monotonic() + 60
+    while waiting := {each for each in STATIONS if setting.waiting_taps(each)}:
+        assert time.monotonic() < deadline, f"taps stay at {waiting}"
+        time.sleep(0.2)
     engine = database.connect(setting.database_url)
     with engine.connect() as connection:
         in_cloud = {
