@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -41,6 +42,9 @@ ITEM_COLUMNS = (
     TABLE.c.content_hash,
 )
 """An item without its place in a log."""
+ITEM_KEY = itemgetter(ITEM_COLUMNS.index(TABLE.c.item_key))
+CONTENT_HASH = itemgetter(ITEM_COLUMNS.index(TABLE.c.content_hash))
+"""Of a row of these columns; by its name it takes ten times as long."""
 Seal = Callable[[bytes, bytes], bytes]
 """Content and label to a sealed record, see `Safe.sealer`."""
 

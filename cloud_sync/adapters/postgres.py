@@ -21,7 +21,7 @@ from cloud_sync.adapters.at_rest import hold_keys, stop_writers
 from cloud_sync.adapters.binary_rows import binary_rows
 from cloud_sync.adapters.edge_row import edge_of
 from cloud_sync.adapters.erasures import follow_epochs, note_ack
-from cloud_sync.adapters.item_row import ITEM_COLUMNS, put_of
+from cloud_sync.adapters.item_row import CONTENT_HASH, ITEM_COLUMNS, ITEM_KEY, put_of
 from cloud_sync.adapters.mode_history import note_heard
 from cloud_sync.adapters.model_state import of_new_station
 from cloud_sync.adapters.next_view import adopt_next, close_next, follow, open_next
@@ -269,10 +269,9 @@ class PostgresViewLog:
             with binary_rows(connection):
                 rows = list(connection.execute(query))
         # Here and not in the database: it would sort the bodies, too, 60 MB of them on its disk.
-        rows.sort(key=lambda row: row.item_key)
+        rows.sort(key=ITEM_KEY)
         changes = Records(rows, self._safe, on_unread=partial(self._set_aside, station_id))
-        keys = tuple(row.item_key for row in rows)
-        hashes = tuple(row.content_hash for row in rows)
+        keys, hashes = tuple(map(ITEM_KEY, rows)), tuple(map(CONTENT_HASH, rows))
         return Whole(head.epoch, head.head_rev, keys, hashes, changes)
 
     def _opened(
