@@ -108,6 +108,24 @@ class Safe:
         """Return one record; see `sealer`."""
         return self.sealer(purpose)(content, label)
 
+    def opener(self, purpose: str) -> Callable[[bytes, bytes], bytes]:
+        """Return a function that opens records beside their labels, for a batch of them.
+
+        It raises as `open` does.
+
+        Args:
+            purpose: What the records are said to be for.
+        """
+        aeads: dict[bytes, AESGCM] = {}
+
+        def open_record(record: bytes, label: bytes) -> bytes:
+            aead = aeads.get(record[:HEAD_BYTES])
+            if aead is None:
+                aead = aeads[record[:HEAD_BYTES]] = self._aead_of(purpose, record)
+            return opened(aead, record[HEAD_BYTES:], label)
+
+        return open_record
+
     def open(self, purpose: str, record: bytes, label: bytes) -> bytes:
         """Return the content of a record.
 
@@ -120,11 +138,13 @@ class Safe:
             NotOpened: It is no record, belongs elsewhere, was changed, or its root key is gone.
             KeysFailed: The keys cannot be read.
         """
+        return opened(self._aead_of(purpose, record), record[HEAD_BYTES:], label)
+
+    def _aead_of(self, purpose: str, record: bytes) -> AESGCM:
         key_id = key_id_of(record)
         if key_id is None:
             raise NotOpened("this is no sealed record")
-        aead = self._aeads.get((purpose, key_id)) or self._found(purpose, key_id)
-        return opened(aead, memoryview(record)[HEAD_BYTES:], label)
+        return self._aeads.get((purpose, key_id)) or self._found(purpose, key_id)
 
     def turn(
         self, vectors: npt.NDArray[np.float32], *, source: str, target: str

@@ -111,7 +111,7 @@ def open_vector(cipher: StationCipher, sealed: bytes, label: Label) -> bytes:
     return cipher.open(sealed, label)
 
 
-def opened(aead: AESGCM, sealed: bytes | memoryview, associated: bytes) -> bytes:
+def opened(aead: AESGCM, sealed: bytes, associated: bytes) -> bytes:
     """Return the content of nonce, ciphertext and tag.
 
     Args:
@@ -125,7 +125,6 @@ def opened(aead: AESGCM, sealed: bytes | memoryview, associated: bytes) -> bytes
     if len(sealed) < NONCE_BYTES + TAG_BYTES:
         raise NotOpened(f"{len(sealed)} bytes are no sealed record")
     try:
-        whole = memoryview(sealed)  # its slices copy nothing
-        return aead.decrypt(whole[:NONCE_BYTES], whole[NONCE_BYTES:], associated)
+        return aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], associated)
     except InvalidTag:
         raise NotOpened("the record does not open as what it is said to be") from None

@@ -20,7 +20,7 @@ from cloud_sync.adapters.wakes import Wakes
 from cloud_sync.clock import Clock
 from cloud_sync.grant import GrantRefused
 from cloud_sync.key_store import KeysFailed
-from cloud_sync.messages import PROTOCOL_MIN, Ack, Bookmark, Digest, FromCloud, Hello, Nack
+from cloud_sync.messages import PROTOCOL_MIN, Ack, Bookmark, Digest, Hello, Nack
 from cloud_sync.serve_view import ServeConfig, Serving
 from cloud_sync.view import Head, HistoryGone, NeedsSnapshot, ViewLog, ViewLogFailed, plan
 from cloud_sync.view_id import station_of
@@ -34,6 +34,9 @@ _TICK_S = 1.0
 """Between two looks at the clock, seconds."""
 _INBOX_MAX = 32
 """Messages of an edge that wait; an edge has at most one acknowledgement a chunk on its way."""
+
+
+_Sending = serve_view.Send | serve_view.SendPart | serve_view.SendRepair
 
 
 class SessionEnded(Exception):
@@ -226,26 +229,33 @@ class Session:
                 raise self._ended(reason, is_alarm=alarm)
         return None
 
-    async def _send(
-        self, effect: serve_view.Send | serve_view.SendPart | serve_view.SendRepair
-    ) -> serve_view.Event | None:
+    async def _send(self, effect: _Sending) -> serve_view.Event | None:
         """Say it; a record that does not open has left the view, and what was begun is void."""
-        message: FromCloud
         try:
-            match effect:
-                case serve_view.Send(message):
-                    pass
-                case serve_view.SendPart(nonce, index, span):
-                    assert self._parcel is not None
-                    message = await asyncio.to_thread(self._parcel.chunk, nonce, index, span)
-                case serve_view.SendRepair():
-                    message = await asyncio.to_thread(self._mending.repair, effect)
+            response = await asyncio.to_thread(self._response, effect)
         except HistoryGone:
             if self._parcel is not None:
                 self._shelf.discard(self._parcel)
             return serve_view.Gone()
-        await self._say(message)
+        except (KeysFailed, GrantRefused) as problem:
+            say(_LOG, "not_sealed", level=logging.ERROR, detail=str(problem))
+            raise SessionEnded(grpc.StatusCode.UNAVAILABLE, "no keys") from problem
+        try:
+            await asyncio.wait_for(self._write(response), self._config.ack_s)
+        except TimeoutError as problem:
+            raise SessionEnded(grpc.StatusCode.DEADLINE_EXCEEDED, "nobody reads") from problem
         return None
+
+    def _response(self, effect: _Sending) -> pb.FollowResponse:
+        """Return what is said, ready to leave; in a thread."""
+        match effect:
+            case serve_view.Send(message):
+                return self._outgoing.ready(message)
+            case serve_view.SendPart(nonce, index, span):
+                assert self._parcel is not None
+                return self._outgoing.ready(self._parcel.chunk(nonce, index, span))
+            case serve_view.SendRepair():
+                return self._outgoing.ready(self._mending.repair(effect))
 
     async def _read_for(
         self,
@@ -269,21 +279,10 @@ class Session:
                     page = await asyncio.to_thread(self._views.absent, self._edge_id, station, rev)
                     return serve_view.UrgentRead(rev, page)
                 case serve_view.Compare(digest):
-                    key = await self._outgoing.digest_key(digest.epoch)
+                    key = await asyncio.to_thread(self._outgoing.digest_key, digest.epoch)
                     return await asyncio.to_thread(self._mending.compared, digest, key)
         except HistoryGone:
             return serve_view.Gone()
-
-    async def _say(self, message: FromCloud) -> None:
-        try:
-            response = await self._outgoing.ready(message)
-        except (KeysFailed, GrantRefused) as problem:
-            say(_LOG, "not_sealed", level=logging.ERROR, detail=str(problem))
-            raise SessionEnded(grpc.StatusCode.UNAVAILABLE, "no keys") from problem
-        try:
-            await asyncio.wait_for(self._write(response), self._config.ack_s)
-        except TimeoutError as problem:
-            raise SessionEnded(grpc.StatusCode.DEADLINE_EXCEEDED, "nobody reads") from problem
 
     def _note_divergence(self, rev: int, buckets: int) -> None:
         self._tools.counts.divergences += 1
@@ -324,7 +323,8 @@ class Session:
     async def _show_life(self) -> None:
         """Send a bookmark that leases nothing."""
         offered = await self._lease_offered(timedelta(0))
-        await self._say(Bookmark(offered.head.epoch, 0, offered.until, offered.cloud_time))
+        mark = Bookmark(offered.head.epoch, 0, offered.until, offered.cloud_time)
+        await self._send(serve_view.Send(mark))
 
     def _let_snapshot_go(self) -> None:
         self._parcel = None

@@ -1,6 +1,5 @@
 """What the cloud says, made ready to leave it: templates sealed, chunks signed, keys granted."""
 
-import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ class Sealing:
 
 
 class Outgoing:
-    """The way out of one stream."""
+    """The way out of one stream; to be called in a thread, one call after the other."""
 
     def __init__(
         self,
@@ -57,7 +56,7 @@ class Outgoing:
         self.lease = timedelta(0)
         """How long a lease of the station lasts."""
 
-    async def ready(self, message: FromCloud) -> pb.FollowResponse:
+    def ready(self, message: FromCloud) -> pb.FollowResponse:
         """Return what is sent.
 
         Args:
@@ -70,26 +69,26 @@ class Outgoing:
         """
         sealer = None
         if isinstance(message, Chunk | Repair | Bookmark | Resume | Snapshot):
-            sealer = await self._sealer_of(message.epoch)
+            sealer = self._sealer_of(message.epoch)
             message = self._with_grant(message, sealer)
-        return await asyncio.to_thread(response_to_proto, message, sealer)
+        return response_to_proto(message, sealer)
 
-    async def digest_key(self, epoch: UUID) -> bytes:
+    def digest_key(self, epoch: UUID) -> bytes:
         """Return the key of an epoch's digests.
 
         Raises:
             KeysFailed: The operator's keys cannot be read.
             ViewLogFailed: The database did not answer.
         """
-        sealer = await self._sealer_of(epoch)
+        sealer = self._sealer_of(epoch)
         return open_key(self._hello.station_id, epoch) if sealer is None else sealer.digest_key
 
-    async def _sealer_of(self, epoch: UUID) -> Sealer | None:
+    def _sealer_of(self, epoch: UUID) -> Sealer | None:
         """Return what seals this epoch's templates; None where nothing is sealed."""
         sealing = self._sealing
         if sealing is None:
             return None
-        ring = await asyncio.to_thread(sealing.ring)
+        ring = sealing.ring()
         known = self._sealer
         if known is not None and known.epoch == epoch:
             if known.rotations == ring.rotations:
@@ -97,7 +96,7 @@ class Outgoing:
             # A re-key has begun or ended: what is granted changes, also on a stream that goes on.
             key_id = known.key_id
         else:
-            head = await asyncio.to_thread(self._views.head, self.view_id)
+            head = self._views.head(self.view_id)
             key_id = head.key_id if head is not None else ""
         self._sealer = Sealer(
             ring,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -21,7 +22,7 @@ from cloud_sync.adapters.at_rest import hold_keys, stop_writers
 from cloud_sync.adapters.binary_rows import binary_rows
 from cloud_sync.adapters.edge_row import edge_of
 from cloud_sync.adapters.erasures import follow_epochs, note_ack
-from cloud_sync.adapters.item_row import CONTENT_HASH, ITEM_COLUMNS, ITEM_KEY, put_of
+from cloud_sync.adapters.item_row import ITEM_COLUMNS, Item, put_of
 from cloud_sync.adapters.mode_history import note_heard
 from cloud_sync.adapters.model_state import of_new_station
 from cloud_sync.adapters.next_view import adopt_next, close_next, follow, open_next
@@ -267,11 +268,12 @@ class PostgresViewLog:
             if head is None:
                 raise HistoryGone(f"no view of {station_id}")
             with binary_rows(connection):
-                rows = list(connection.execute(query))
+                items = [Item._make(row) for row in connection.execute(query)]
         # Here and not in the database: it would sort the bodies, too, 60 MB of them on its disk.
-        rows.sort(key=ITEM_KEY)
-        changes = Records(rows, self._safe, on_unread=partial(self._set_aside, station_id))
-        keys, hashes = tuple(map(ITEM_KEY, rows)), tuple(map(CONTENT_HASH, rows))
+        items.sort(key=attrgetter("item_key"))
+        changes = Records(items, self._safe, on_unread=partial(self._set_aside, station_id))
+        keys = tuple(item.item_key for item in items)
+        hashes = tuple(item.content_hash for item in items)
         return Whole(head.epoch, head.head_rev, keys, hashes, changes)
 
     def _opened(
@@ -289,7 +291,7 @@ class PostgresViewLog:
                 raise ViewLogFailed(str(problem)) from problem
         return found, unread
 
-    def _set_aside(self, station_id: str, rows: Iterable[sa.Row[Any]]) -> None:
+    def _set_aside(self, station_id: str, rows: Iterable[sa.Row[Any] | Item]) -> None:
         """Take damaged records out of a view: one of them must not stop a station.
 
         A record that was written anew since it was read is left alone: a snapshot on its way may

@@ -7,7 +7,7 @@ is on its way in place of three times as much of vectors.
 from collections.abc import Callable, Sequence
 from typing import overload
 
-from cloud_sync.adapters.item_row import Row, puts_of
+from cloud_sync.adapters.item_row import Item, puts_of
 from cloud_sync.gallery import Change
 from cloud_sync.key_store import KeysFailed
 from cloud_sync.safe import Safe
@@ -17,24 +17,24 @@ from cloud_sync.view import HistoryGone, ViewLogFailed
 class Records(Sequence[Change]):
     """The changes that bring the items; each time that one is read it is opened anew."""
 
-    __slots__ = ("_on_unread", "_rows", "_safe")
+    __slots__ = ("_items", "_on_unread", "_safe")
 
     def __init__(
-        self, rows: Sequence[Row], safe: Safe, *, on_unread: Callable[[Sequence[Row]], None]
+        self, items: Sequence[Item], safe: Safe, *, on_unread: Callable[[Sequence[Item]], None]
     ) -> None:
         """Take what was read.
 
         Args:
-            rows: The items.
+            items: As they were read.
             safe: Opens templates.
             on_unread: Takes items that do not open out of the view.
         """
-        self._rows = rows
+        self._items = items
         self._safe = safe
         self._on_unread = on_unread
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._items)
 
     @overload
     def __getitem__(self, index: int) -> Change: ...
@@ -48,12 +48,12 @@ class Records(Sequence[Change]):
             ViewLogFailed: The keys or the database did not answer.
         """
         if isinstance(index, int):
-            return self._opened([self._rows[index]])[0]
-        return self._opened(self._rows[index])
+            return self._opened([self._items[index]])[0]
+        return self._opened(self._items[index])
 
-    def _opened(self, rows: Sequence[Row]) -> tuple[Change, ...]:
+    def _opened(self, items: Sequence[Item]) -> tuple[Change, ...]:
         try:
-            changes, unread = puts_of(rows, self._safe)
+            changes, unread = puts_of(items, self._safe)
         except KeysFailed as problem:
             raise ViewLogFailed(str(problem)) from problem
         if unread:

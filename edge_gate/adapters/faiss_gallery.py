@@ -234,14 +234,9 @@ class FaissGallery:
         index = faiss.IndexRefineFlat(quantised)
         # Evenly spread rows: the order of arrival may follow the order of enrollment.
         index.train(matrix[:: -(-len(matrix) // self._config.train_max)])
-        for start in range(0, len(matrix), _BATCH):
-            index.add(matrix[start : start + _BATCH])
+        index.add(matrix)
         index.k_factor = 32
         return _Segment(index, tuple(templates), frozenset(templates), quantised=True)
-
-
-_BATCH = 4_096
-"""Rows handed to FAISS at once: between two batches other threads get their turn."""
 
 
 def _matrix(templates: Mapping[UUID, Template]) -> npt.NDArray[np.float32]:
@@ -261,6 +256,5 @@ def _flat(templates: Mapping[UUID, Template]) -> _Segment:
         return _EMPTY
     matrix = _matrix(templates)
     index = faiss.IndexFlatIP(matrix.shape[1])
-    for start in range(0, len(matrix), _BATCH):
-        index.add(matrix[start : start + _BATCH])
+    index.add(matrix)  # without Python's lock, and at once: in pieces it would be copied twice
     return _Segment(index, tuple(templates), frozenset(templates))

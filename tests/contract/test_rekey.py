@@ -1,6 +1,5 @@
 """A re-key renews every key and rotation while riders go on riding, and nobody enrolls anew."""
 
-import asyncio
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -108,7 +107,7 @@ class Edge:
 
     def _hear(self, message: Snapshot | Chunk | Bookmark) -> FromCloud:
         """Send a message through the wire."""
-        sent = asyncio.run(self.outgoing.ready(message))
+        sent = self.outgoing.ready(message)
         opener = None if isinstance(message, Snapshot) else self.granted.opener(message.epoch)
         return response_from_proto(sent, SPACE, Trust(self.station_id, opener))
 
