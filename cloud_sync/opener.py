@@ -57,9 +57,10 @@ class Opener:
         """
         return replace(grant, valid_until=self._grant.valid_until) == self._grant
 
-    def knows(self, transform_id: str) -> bool:
-        """Return whether vectors of a transform can be turned back."""
-        return transform_id == PLAIN or transform_id in self._rotations
+    @property
+    def transforms(self) -> frozenset[str]:
+        """The transforms whose vectors it turns back."""
+        return frozenset((PLAIN, *self._rotations))
 
     def packed(self, sealed: bytes, label: Label) -> bytes:
         """Return the packed vector of a record, still turned.

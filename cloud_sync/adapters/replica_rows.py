@@ -7,6 +7,7 @@ Templates are in rowid tables with a unique index: the same 50,000 in a WITHOUT 
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -102,11 +103,18 @@ _MICRO = timedelta(microseconds=1)
 
 
 def take(connection: apsw.Connection, changes: Sequence[Change]) -> None:
-    """Write changes, inside the caller's transaction."""
+    """Write changes, inside the caller's transaction; a run of templates in one go."""
+    for are_templates, run in groupby(changes, key=lambda change: isinstance(change, PutTemplate)):
+        if are_templates:
+            rows = (_template_row(put) for put in run if isinstance(put, PutTemplate))
+            connection.executemany(_PUT_TEMPLATE, rows)
+        else:
+            _take_others(connection, run)
+
+
+def _take_others(connection: apsw.Connection, changes: Iterable[Change]) -> None:
     for change in changes:
         match change:
-            case PutTemplate():
-                connection.execute(_PUT_TEMPLATE, _template_row(change))
             case DropTemplate(rider_ref):
                 connection.execute("DELETE FROM template WHERE rider_ref = ?", (rider_ref.bytes,))
             case PutKey(key):

@@ -33,6 +33,8 @@ from cloud_sync.messages import Repair, Snapshot
 from cloud_sync.opener import Opener
 from cloud_sync.replica import Holding, ReplicaFailed, SnapshotRefused, Standing, WrongRevision
 
+_COMMIT_ITEMS = 2_048
+"""Changes of a snapshot in a commit: eight full chunks. Each commit writes some pages twice."""
 _CORRUPT = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 
 
@@ -71,6 +73,7 @@ class SqliteReplica:
         self._expelled: list[Change] = []
         self._arrived: list[tuple[str, Template]] | None = None
         self._fresh: _Fresh | None = None
+        self._uncommitted = 0
         with _translated():
             self._file = self._opened(path, synchronous=self._config.synchronous)
             self._disk.sync_folder(path.parent)
@@ -169,24 +172,43 @@ class SqliteReplica:
         return 0
 
     def stage(self, index: int, changes: Sequence[Change], span: int = 1) -> None:
-        """Keep some parts of the snapshot."""
+        """Keep some parts of the snapshot; several are committed together.
+
+        A crash loses the last of them, and the cloud sends those again.
+        """
         staging = self._staging
         if staging is None:
             raise WrongRevision("no snapshot is begun")
-        with _translated(), _transaction(staging):
-            due = staging.execute("SELECT chunks FROM standing").fetchall()[0][0]
-            if due != index:
-                raise WrongRevision(f"chunk {index} is not due, {due} is")
-            take(staging, changes)
-            hashes = [(content_hash(change),) for change in changes]
-            staging.executemany("INSERT INTO staged_hash (content_hash) VALUES (?)", hashes)
-            staging.execute("UPDATE standing SET chunks = chunks + ?", (span,))
+        with _translated():
+            try:
+                self._write_part(staging, index, changes, span)
+            except apsw.Error:
+                self._arrived = None  # what is rolled back is in memory alone
+                _roll_back(staging)
+                raise
         if self._arrived is not None:
             self._arrived.extend(
                 (one.sealed.key_id if one.sealed else "", one.template)
                 for one in changes
                 if isinstance(one, PutTemplate)
             )
+
+    def _write_part(
+        self, staging: apsw.Connection, index: int, changes: Sequence[Change], span: int
+    ) -> None:
+        due = staging.execute("SELECT chunks FROM standing").fetchall()[0][0]
+        if due != index:
+            raise WrongRevision(f"chunk {index} is not due, {due} is")
+        if not staging.in_transaction:
+            self._uncommitted = 0
+            staging.execute("BEGIN IMMEDIATE")
+        take(staging, changes)
+        hashes = [(content_hash(change),) for change in changes]
+        staging.executemany("INSERT INTO staged_hash (content_hash) VALUES (?)", hashes)
+        staging.execute("UPDATE standing SET chunks = chunks + ?", (span,))
+        self._uncommitted += len(changes)
+        if self._uncommitted >= _COMMIT_ITEMS:
+            staging.execute("COMMIT")
 
     def finish_snapshot(self) -> None:
         """Check count and root hash, then replace the current content in one step.
@@ -198,6 +220,8 @@ class SqliteReplica:
         if staging is None:
             raise SnapshotRefused("no snapshot is begun")
         with _translated():
+            if staging.in_transaction:
+                staging.execute("COMMIT")
             try:
                 _verify(staging)
             except SnapshotRefused:
@@ -258,8 +282,11 @@ class SqliteReplica:
             raise ReplicaFailed(str(problem)) from problem
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Let go of the files; what is staged stays."""
         if self._staging is not None:
+            with contextlib.suppress(apsw.Error):  # else the cloud sends it again
+                if self._staging.in_transaction:
+                    self._staging.execute("COMMIT")
             self._staging.close()
             self._staging = None
         self._file.close()
@@ -344,7 +371,7 @@ class _Fresh:
 
 def _fresh(arrived: Iterable[tuple[str, Template]], expelled: Iterable[Change]) -> _Fresh:
     gone = {one.rider_ref for one in expelled if isinstance(one, DropTemplate)}
-    left = [(key_id, one) for key_id, one in arrived if one.rider_ref not in gone]
+    left = [pair for pair in arrived if pair[1].rider_ref not in gone] if gone else list(arrived)
     key_ids = frozenset(key_id for key_id, _ in left if key_id)
     return _Fresh(key_ids, tuple(one for _, one in left))
 
@@ -402,9 +429,14 @@ def _transaction(connection: apsw.Connection) -> Iterator[None]:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        _roll_back(connection)
         raise
+
+
+def _roll_back(connection: apsw.Connection) -> None:
+    """Undo what is not committed, where SQLite has not done so itself."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ travels beside it for the disk.
 """
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import NamedTuple
 
@@ -109,13 +110,10 @@ def changes_from_proto(
         space: What the station's loaded model can compare.
         opener: With it only sealed templates are taken, without it only plain ones.
     """
-    found = [_change(change, space, opener) for change in changes]
-    places = [place for place, one in enumerate(found) if isinstance(one, _Opened)]
-    opened = [one for one in found if isinstance(one, _Opened)]
-    made: list[Change | Refusal] = [one for one in found if not isinstance(one, _Opened)]
-    for place, one in zip(places, _compared(opened, opener), strict=True):
-        made.insert(place, one)
-    return made
+    known = {space.transform_id, *(() if opener is None else opener.transforms)}
+    found = [_change(change, space, known, opener) for change in changes]
+    puts = iter(_compared([one for one in found if isinstance(one, _Opened)], opener))
+    return [next(puts) if isinstance(one, _Opened) else one for one in found]
 
 
 class _Opened(NamedTuple):
@@ -165,11 +163,17 @@ def _unsound(opened: _Opened) -> Refusal:
     return Refusal(opened.stated, NackCode.BAD_ITEM, "the vector is not of unit length")
 
 
-def _change(change: pb.Change, space: Space, opener: Opener | None) -> Change | Refusal | _Opened:
-    stated = bytes(change.content_hash)
+def _change(
+    change: pb.Change, space: Space, transforms: AbstractSet[str], opener: Opener | None
+) -> Change | Refusal | _Opened:
+    stated = change.content_hash
     try:
-        if change.WhichOneof("change") == "put_template":
-            return _put_template(change.put_template, stated, space, opener)
+        if change.HasField("put_template"):
+            put = change.put_template
+            if put.model_id != space.model_id or put.transform_id not in transforms:
+                detail = f"a template of {put.model_id} / {put.transform_id}"
+                return Refusal(stated, NackCode.WRONG_SPACE, detail)
+            return _put_template(put, stated, space, opener)
         known = _known(change)
     except _Refused as problem:
         return Refusal(stated, problem.code, str(problem))
@@ -238,12 +242,6 @@ def _put_template(
     tier = put.tier or 1
     if tier not in _TIERS:
         raise _Refused(NackCode.UNSUPPORTED, f"a template of tier {tier}")
-    knows = put.transform_id == space.transform_id or (
-        opener is not None and opener.knows(put.transform_id)
-    )
-    if put.model_id != space.model_id or not knows:
-        detail = f"a template of {put.model_id} / {put.transform_id}"
-        raise _Refused(NackCode.WRONG_SPACE, detail)
     label = Label(uuid_of(put.rider_ref), put.version, put.model_id, put.transform_id)
     expires = time_of(put.expire_time) if put.HasField("expire_time") else None
     body = put.vector

@@ -219,7 +219,7 @@ def _sorted(
     """Return what may be applied, its content hashes, and what may not."""
     parsed = changes_from_proto(changes, space, trust.opener)
     pairs = [
-        (item, bytes(change.content_hash))
+        (item, change.content_hash)
         for item, change in zip(parsed, changes, strict=True)
         if not isinstance(item, Refusal)
     ]

@@ -87,7 +87,7 @@ class Edge:
     def knows(self, transform_id: str) -> bool:
         """Tell whether the node can turn templates of a transform back."""
         opener = self.granted.opener(self.epoch)
-        return opener is not None and opener.knows(transform_id)
+        return opener is not None and transform_id in opener.transforms
 
     def score(self, rider: UUID, probe: Vector) -> float:
         """Search for a probe of the model's own space as a gate does; 0 when it is another's."""
