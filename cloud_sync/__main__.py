@@ -20,24 +20,24 @@ import sqlalchemy as sa
 
 from cloud_sync import order, rolling, service, tending, watch
 from cloud_sync.adapters import device_commands
-from cloud_sync.adapters.authority_folder import FolderAuthority
-from cloud_sync.adapters.bench_arguments import parse as parse_bench
-from cloud_sync.adapters.device_trust import DeviceTrust
-from cloud_sync.adapters.erasure_file import ErasureFile
-from cloud_sync.adapters.key_folder import FolderKeyStore
-from cloud_sync.adapters.membership import Membership
-from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog, stations
-from cloud_sync.adapters.postgres_registry import PostgresRegistry
-from cloud_sync.adapters.publish import DIMENSION, turned_to, views_of
-from cloud_sync.adapters.publish import views as all_views
-from cloud_sync.adapters.sealing import prepare
+from cloud_sync.adapters.bench.arguments import parse as parse_bench
+from cloud_sync.adapters.disk.authority_folder import FolderAuthority
+from cloud_sync.adapters.disk.erasure_file import ErasureFile
+from cloud_sync.adapters.disk.key_folder import FolderKeyStore
+from cloud_sync.adapters.grpc.device_trust import DeviceTrust
+from cloud_sync.adapters.postgres.membership import Membership
+from cloud_sync.adapters.postgres.publish import DIMENSION, turned_to, views_of
+from cloud_sync.adapters.postgres.publish import views as all_views
+from cloud_sync.adapters.postgres.registry import PostgresRegistry
+from cloud_sync.adapters.postgres.rekeying.sealing import prepare
+from cloud_sync.adapters.postgres.view_log import VERSIONS, PostgresViewLog, stations
 from cloud_sync.adapters.system_clock import SystemClock
 from cloud_sync.gallery import Change, DenialReason, PutTemplate
 from cloud_sync.generate import templates
-from cloud_sync.key_store import KeysFailed
-from cloud_sync.safe import Safe
-from cloud_sync.sourcing import Sourcing
-from cloud_sync.view import NodeRole, SpaceRefused
+from cloud_sync.prefilter.sourcing import Sourcing
+from cloud_sync.secrecy.key_store import KeysFailed
+from cloud_sync.secrecy.safe import Safe
+from cloud_sync.stream.view import NodeRole, SpaceRefused
 from fare.adapters import database
 from fare.city import shipped
 from fare.log import say, start_logging
@@ -104,7 +104,7 @@ def _copy(safe: Safe) -> ErasureFile:
 
 def _replayed(connection: sa.Connection) -> int:
     """Carry out what the database has forgotten; return how many erasures that were."""
-    from cloud_sync.adapters.replay import leaving, replay
+    from cloud_sync.adapters.postgres.replay import leaving, replay
 
     safe = _safe()
     return replay(connection, _copy(safe), leaving(safe), datetime.now(UTC))
@@ -265,7 +265,7 @@ def _order(engine: sa.Engine, station_id: str, made: Callable[[], Change]) -> in
 
 
 def _simulate(chosen: argparse.Namespace) -> int:
-    from cloud_sync.adapters.city_day import Options, SimulationRefused, run
+    from cloud_sync.adapters.city.day import Options, SimulationRefused, run
 
     try:
         run(Options(chosen.day, chosen.out, chosen.pack, chosen.riders, chosen.presence), print)
@@ -322,7 +322,7 @@ def _renew_epoch(chosen: argparse.Namespace, engine: sa.Engine) -> int:
 
 
 def _rekey(chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    from cloud_sync.adapters import rekey
+    from cloud_sync.adapters.postgres.rekeying import rekey
 
     safe, keys = _safe(), _keys()
     if not (chosen.status or chosen.finish):
@@ -374,7 +374,7 @@ def _status(chosen: argparse.Namespace, engine: sa.Engine) -> int:
 
 
 def _bench(chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    from cloud_sync.adapters.bench_command import run
+    from cloud_sync.adapters.bench.command import run
 
     return run(chosen, engine, _membership(chosen.city), SystemClock())
 

@@ -32,7 +32,7 @@ from cloud_sync.gallery import (
     SettingName,
     Template,
 )
-from cloud_sync.seal import Label
+from cloud_sync.secrecy.seal import Label
 
 NORM_ERROR_MAX = 1e-3
 """How far a template's length may be from 1. Rounding 512 values to float16 moves it by less than

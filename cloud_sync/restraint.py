@@ -8,8 +8,8 @@ one event loop. This file does not know about gRPC or the log.
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 
-from cloud_sync.presence import Allowance
-from cloud_sync.registry import What
+from cloud_sync.master.presence import Allowance
+from cloud_sync.trust.registry import What
 
 UNBOUNDED = frozenset({What.ENROLLED})
 """Each costs a token, which an operator has made."""

@@ -15,8 +15,8 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from cloud_sync.model_change import NotNow, Phase
-from cloud_sync.safe import Safe
+from cloud_sync.master.model_change import NotNow, Phase
+from cloud_sync.secrecy.safe import Safe
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def _guarded(step: _Step, tools: Tools, chosen: argparse.Namespace, engine: sa.E
 
 
 def _begin(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> None:
-    from cloud_sync.adapters import model_change
+    from cloud_sync.adapters.postgres import model_change
 
     state = model_change.begin(engine, tools.safe(), chosen.model_id, tools.now())
     print(f"from {state.model_id} to {state.next_id}: every station has a view of each")
@@ -80,7 +80,7 @@ def _begin(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> None:
 
 
 def _status(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> None:
-    from cloud_sync.adapters import model_change
+    from cloud_sync.adapters.postgres import model_change
 
     del chosen
     found = model_change.standing(engine, tools.now())
@@ -110,7 +110,7 @@ def _status(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> None
 
 
 def _finish(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> None:
-    from cloud_sync.adapters import model_change
+    from cloud_sync.adapters.postgres import model_change
 
     now = tools.now()
     state = model_change.standing(engine, now).state
@@ -124,7 +124,7 @@ def _finish(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> None
 
 
 def _rollback(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> None:
-    from cloud_sync.adapters import model_change
+    from cloud_sync.adapters.postgres import model_change
 
     del chosen
     state = model_change.rollback(engine, tools.safe(), now=tools.now(), told=_told)

@@ -15,17 +15,17 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from cloud_sync.adapters.counts import Counts
-from cloud_sync.adapters.device_trust import DeviceTrust
-from cloud_sync.adapters.erasure_file import ErasureFile
-from cloud_sync.adapters.index_arguments import add_choice
-from cloud_sync.adapters.membership import Membership
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.authority import AuthorityFailed
+from cloud_sync.adapters.disk.erasure_file import ErasureFile
+from cloud_sync.adapters.grpc.counts import Counts
+from cloud_sync.adapters.grpc.device_trust import DeviceTrust
+from cloud_sync.adapters.index.arguments import add_choice
+from cloud_sync.adapters.postgres.membership import Membership
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
 from cloud_sync.clock import Clock
-from cloud_sync.erasure import LedgerFailed
+from cloud_sync.fleet.erasure import LedgerFailed
 from cloud_sync.profile import PROFILES, STRICTEST
-from cloud_sync.safe import Safe
+from cloud_sync.secrecy.safe import Safe
+from cloud_sync.trust.authority import AuthorityFailed
 from fare.log import say
 
 _LOG = logging.getLogger("cloud_sync")
@@ -87,7 +87,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", tools: 
 
 
 def _serve(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    from cloud_sync.adapters.serve_metrics import counted
+    from cloud_sync.adapters.console.serve_metrics import counted
 
     counts = Counts()
     profile = PROFILES[chosen.profile]
@@ -115,15 +115,16 @@ def _serve(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
 async def _serve_until_told(
     tools: Tools, chosen: argparse.Namespace, engine: sa.Engine, counts: Counts
 ) -> int:
-    from cloud_sync.adapters import compaction, prefilter_chores
     from cloud_sync.adapters.collector import look_seldom
-    from cloud_sync.adapters.grpc_server import Ports, ServerConfig, Stores, serve
-    from cloud_sync.adapters.index_choice import chosen_index
-    from cloud_sync.adapters.outgoing import Sealing
-    from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
-    from cloud_sync.adapters.postgres_taps import PostgresTapLog
-    from cloud_sync.adapters.presence_pack import opened
-    from cloud_sync.adapters.wakes import Wakes, conninfo, listen
+    from cloud_sync.adapters.grpc.outgoing import Sealing
+    from cloud_sync.adapters.grpc.server import Ports, ServerConfig, Stores, serve
+    from cloud_sync.adapters.index.choice import chosen_index
+    from cloud_sync.adapters.index.presence_pack import opened
+    from cloud_sync.adapters.postgres import compaction
+    from cloud_sync.adapters.postgres.fleet import PostgresFleetLog
+    from cloud_sync.adapters.postgres.prefilter import chores as prefilter_chores
+    from cloud_sync.adapters.postgres.taps import PostgresTapLog
+    from cloud_sync.adapters.postgres.wakes import Wakes, conninfo, listen
 
     look_seldom()
     stop = asyncio.Event()

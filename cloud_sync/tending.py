@@ -17,8 +17,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from cloud_sync.adapters.membership import Membership
-from cloud_sync.budget import FIRST_MOST, SECOND_MOST, Budget, for_station
+from cloud_sync.adapters.postgres.membership import Membership
+from cloud_sync.prefilter.budget import FIRST_MOST, SECOND_MOST, Budget, for_station
 from fare.log import say
 
 _LOG = logging.getLogger("cloud_sync")
@@ -67,8 +67,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", tools: 
 
 
 def _why(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    from cloud_sync.adapters.why import why
-    from cloud_sync.explain import as_json, in_words
+    from cloud_sync.adapters.postgres.prefilter.why import why
+    from cloud_sync.prefilter.explain import as_json, in_words
 
     membership = tools.membership(chosen.city)
     with engine.connect() as connection:
@@ -83,7 +83,7 @@ def _why(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
 
 
 def _prefilter(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    from cloud_sync.adapters.why import report
+    from cloud_sync.adapters.postgres.prefilter.why import report
 
     since = tools.now().date() - timedelta(days=chosen.days)
     with engine.connect() as connection:
@@ -92,7 +92,7 @@ def _prefilter(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> i
 
 
 def _budget(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    from cloud_sync.adapters.budgets import budget_of, set_budget
+    from cloud_sync.adapters.postgres.budgets import budget_of, set_budget
 
     usual, station = Budget(), chosen.station_id
     wanted = (chosen.first, chosen.first_max, chosen.second)
@@ -123,7 +123,7 @@ def _tend(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
 
 
 async def _until_told(tools: Tools, membership: Membership, engine: sa.Engine) -> None:
-    from cloud_sync.adapters import prefilter_chores
+    from cloud_sync.adapters.postgres.prefilter import chores as prefilter_chores
 
     work = asyncio.create_task(prefilter_chores.run(engine, membership, tools.now))
     for number in (signal.SIGTERM, signal.SIGINT):

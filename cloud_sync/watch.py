@@ -14,10 +14,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from cloud_sync.adapters.erasure_file import ErasureFile
-from cloud_sync.adapters.membership import Membership
-from cloud_sync.erasure import LedgerFailed
-from cloud_sync.safe import Safe
+from cloud_sync.adapters.disk.erasure_file import ErasureFile
+from cloud_sync.adapters.postgres.membership import Membership
+from cloud_sync.fleet.erasure import LedgerFailed
+from cloud_sync.secrecy.safe import Safe
 from fare.city import shipped
 
 
@@ -67,12 +67,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", tools: 
 
 
 def _console(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    from cloud_sync.adapters.city_desk import PostgresCityDesk
-    from cloud_sync.adapters.erasures import PostgresErasureLedger
-    from cloud_sync.adapters.metrics import MEDIA_TYPE, FleetCollector, exposition
-    from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
-    from cloud_sync.adapters.postgres_registry import PostgresRegistry
-    from cloud_sync.adapters.view_metrics import ViewCollector
+    from cloud_sync.adapters.console.city_desk import PostgresCityDesk
+    from cloud_sync.adapters.console.metrics import MEDIA_TYPE, FleetCollector, exposition
+    from cloud_sync.adapters.console.view_metrics import ViewCollector
+    from cloud_sync.adapters.postgres.erasures import PostgresErasureLedger
+    from cloud_sync.adapters.postgres.fleet import PostgresFleetLog
+    from cloud_sync.adapters.postgres.registry import PostgresRegistry
     from cloud_sync.web.app import create_app
     from cloud_sync.web.sources import CityDoors, Exposition, Sources
     from fare.adapters import serving
@@ -97,8 +97,8 @@ def _console(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int
 
 
 def _erasure(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    from cloud_sync.adapters.erasures import PostgresErasureLedger
-    from cloud_sync.erasure import as_json, in_words
+    from cloud_sync.adapters.postgres.erasures import PostgresErasureLedger
+    from cloud_sync.fleet.erasure import as_json, in_words
 
     now = tools.now()
     proofs = PostgresErasureLedger(engine, copy=tools.copy(tools.safe()).append).proofs(
@@ -115,7 +115,7 @@ def _erasure(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int
 
 
 def _replay_erasures(tools: Tools, chosen: argparse.Namespace, engine: sa.Engine) -> int:
-    from cloud_sync.adapters.replay import renew_all
+    from cloud_sync.adapters.postgres.replay import renew_all
 
     try:
         with engine.begin() as connection:

@@ -80,10 +80,10 @@ def models_folder() -> Path:
 def _run(chosen: argparse.Namespace) -> int:
     _quiet_grpc()
     look_seldom()  # the imports make many objects, too
-    from cloud_sync.adapters.node_key_file import KeyFileRefused
+    from cloud_sync.adapters.disk.node_key_file import KeyFileRefused
     from cloud_sync.adapters.system_clock import SystemClock
-    from cloud_sync.outbox import OutboxFailed
-    from cloud_sync.replica import ReplicaFailed
+    from cloud_sync.stream.replica import ReplicaFailed
+    from cloud_sync.taps.outbox import OutboxFailed
     from edge_gate.config import ConfigWrong
     from edge_gate.node import Given, Node
     from fare.log import start_logging
@@ -106,7 +106,7 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _key(chosen: argparse.Namespace) -> int:
-    from cloud_sync.adapters.node_key_file import KeyFileRefused
+    from cloud_sync.adapters.disk.node_key_file import KeyFileRefused
     from edge_gate.config import ConfigWrong
     from edge_gate.node import node_key
 
@@ -119,8 +119,8 @@ def _key(chosen: argparse.Namespace) -> int:
 
 def _join(chosen: argparse.Namespace) -> int:
     _quiet_grpc()
-    from cloud_sync.adapters.grpc_client import DeviceAway, DeviceRefused, NoBadge
-    from cloud_sync.adapters.node_key_file import KeyFileRefused
+    from cloud_sync.adapters.disk.node_key_file import KeyFileRefused
+    from cloud_sync.adapters.grpc.client import DeviceAway, DeviceRefused, NoBadge
     from edge_gate.config import ConfigWrong
     from edge_gate.node import join_cloud
 

@@ -6,7 +6,7 @@ Every rule that can refuse a face stands in this file, in the order in which it 
 from dataclasses import dataclass
 from uuid import UUID
 
-from cloud_sync.lease import Anchor, Lease, is_usable
+from cloud_sync.stream.lease import Anchor, Lease, is_usable
 from edge_gate.moment import Moment
 from edge_gate.reason import Deny, DenyReason
 from edge_gate.search import Candidates

@@ -9,7 +9,7 @@ the cloud recognised, it only finds their template in its view.
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cloud_sync.presence import Allowance, Look, Outcome
+from cloud_sync.master.presence import Allowance, Look, Outcome
 from edge_gate import gaze
 from edge_gate.approach import Approach, ApproachConfig
 from edge_gate.embed import NoDirection

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from cloud_sync.fleet import EdgeHealth, LaneHealth
+from cloud_sync.fleet.health import EdgeHealth, LaneHealth
 from edge_gate.answer import Answer
 from edge_gate.moment import Moment
 from edge_gate.status import LaneStatus, StationStatus

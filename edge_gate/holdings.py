@@ -23,8 +23,8 @@ from cloud_sync.gallery import (
     PutSetting,
     SettingName,
 )
-from cloud_sync.lease import Anchor, Lease
-from cloud_sync.replica import Holding
+from cloud_sync.stream.lease import Anchor, Lease
+from cloud_sync.stream.replica import Holding
 from edge_gate.decide import Standing
 from edge_gate.orders import Orders, without_ended
 from edge_gate.ride_code import KeyRing

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from cloud_sync.presence import Outcome
+from cloud_sync.master.presence import Outcome
 from edge_gate.answer import Answer
 from edge_gate.entrance import EntrancePath, Identify
 from edge_gate.face import Frame, Image

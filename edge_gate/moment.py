@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from cloud_sync.lease import Anchor
+from cloud_sync.stream.lease import Anchor
 
 CLOCK_ERROR_MS_MAX = 2**32 - 1
 """What a tap can say of its clock's error on the wire: 49 days; more is no more wrong."""

@@ -16,7 +16,12 @@ from importlib import metadata
 from pathlib import Path
 from uuid import UUID
 
-from cloud_sync.adapters.grpc_client import (
+from cloud_sync.adapters.disk.node_key_file import load_or_make
+from cloud_sync.adapters.disk.sqlite_outbox import SqliteOutbox
+from cloud_sync.adapters.disk.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.disk.tmpfs_vault import TmpfsVault, default_folder
+from cloud_sync.adapters.disk.vault_sweep import sweep_vaults
+from cloud_sync.adapters.grpc.client import (
     Badge,
     CertificateKeeper,
     FollowerConfig,
@@ -32,22 +37,17 @@ from cloud_sync.adapters.grpc_client import (
     fetched_ca,
     join,
 )
-from cloud_sync.adapters.memory_keys import MemoryVault
-from cloud_sync.adapters.node_key_file import load_or_make
-from cloud_sync.adapters.node_trust import NodeTrust
-from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
-from cloud_sync.adapters.sqlite_replica import SqliteReplica
-from cloud_sync.adapters.tmpfs_vault import TmpfsVault, default_folder
-from cloud_sync.adapters.vault_sweep import sweep_vaults
+from cloud_sync.adapters.grpc.node_trust import NodeTrust
+from cloud_sync.adapters.memory.keys import MemoryVault
 from cloud_sync.clock import Clock
-from cloud_sync.device import Identity
-from cloud_sync.fleet import EdgeHealth
+from cloud_sync.fleet.health import EdgeHealth
 from cloud_sync.gallery import Delta
-from cloud_sync.lease import assumed
-from cloud_sync.messages import PROTOCOL
-from cloud_sync.replica import Holding, ReplicaFailed
-from cloud_sync.signing import NodeKey
-from cloud_sync.vault import Vault, VaultFailed
+from cloud_sync.secrecy.vault import Vault, VaultFailed
+from cloud_sync.stream.lease import assumed
+from cloud_sync.stream.messages import PROTOCOL
+from cloud_sync.stream.replica import Holding, ReplicaFailed
+from cloud_sync.taps.signing import NodeKey
+from cloud_sync.trust.device import Identity
 from edge_gate.adapters import sight
 from edge_gate.adapters.cameras import UnknownSource, open_camera
 from edge_gate.adapters.capture import Capture

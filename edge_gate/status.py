@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cloud_sync.device import Certified, Route, route
-from cloud_sync.lease import is_usable
+from cloud_sync.stream.lease import is_usable
+from cloud_sync.trust.device import Certified, Route, route
 from edge_gate.answer import Answer
 from edge_gate.holdings import Holdings
 from edge_gate.moment import Moment

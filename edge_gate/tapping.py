@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from cloud_sync.outbox import Outbox, OutboxFailed
+from cloud_sync.taps.outbox import Outbox, OutboxFailed
 from edge_gate.barrier import Barrier, State
 from edge_gate.ids import ENTROPY_BYTES, uuid7
 from edge_gate.reason import Deny, DenyReason

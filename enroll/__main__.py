@@ -14,20 +14,20 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from cloud_sync.adapters import postgres as cloud
-from cloud_sync.adapters import sealing as cloud_sealing
-from cloud_sync.adapters.erasure_file import ErasureFile
-from cloud_sync.adapters.index_arguments import add_choice
-from cloud_sync.adapters.index_choice import IndexChoice, chosen_index
-from cloud_sync.adapters.key_folder import FolderKeyStore
-from cloud_sync.adapters.master_follower import MasterSearch
-from cloud_sync.adapters.membership import Membership
-from cloud_sync.adapters.replay import SLACK, replay
-from cloud_sync.erasure import LedgerFailed
-from cloud_sync.intake import Cohort, IntakeConfig
-from cloud_sync.key_store import KeysFailed
-from cloud_sync.safe import Safe
-from cloud_sync.sourcing import Sourcing
+from cloud_sync.adapters.disk.erasure_file import ErasureFile
+from cloud_sync.adapters.disk.key_folder import FolderKeyStore
+from cloud_sync.adapters.index.arguments import add_choice
+from cloud_sync.adapters.index.choice import IndexChoice, chosen_index
+from cloud_sync.adapters.postgres import view_log as cloud
+from cloud_sync.adapters.postgres.master_follower import MasterSearch
+from cloud_sync.adapters.postgres.membership import Membership
+from cloud_sync.adapters.postgres.rekeying import sealing as cloud_sealing
+from cloud_sync.adapters.postgres.replay import SLACK, replay
+from cloud_sync.fleet.erasure import LedgerFailed
+from cloud_sync.master.intake import Cohort, IntakeConfig
+from cloud_sync.prefilter.sourcing import Sourcing
+from cloud_sync.secrecy.key_store import KeysFailed
+from cloud_sync.secrecy.safe import Safe
 from enroll.adapters import sealing
 from enroll.adapters.postgres import VERSIONS, PostgresRiderStore
 from enroll.code import CodeConfig, make_key

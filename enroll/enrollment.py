@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from cloud_sync.claim_store import HOMES_MAX
-from cloud_sync.erasure import Erasure as Gone
-from cloud_sync.intake import IntakeFault
-from cloud_sync.master import Deactivate, Withdraw
-from cloud_sync.model_change import Phase
+from cloud_sync.fleet.erasure import Erasure as Gone
+from cloud_sync.master.gallery import Deactivate, Withdraw
+from cloud_sync.master.intake import IntakeFault
+from cloud_sync.master.model_change import Phase
+from cloud_sync.prefilter.store import HOMES_MAX
 from edge_gate.face import Embedding
 from enroll.consent import TEXTS, ConsentRecord, Purpose, standing
 from enroll.lookalike import LookalikeConfig, LookalikePair, Match, Verdict, pairs

@@ -36,7 +36,7 @@ class Refusal(StrEnum):
     """The liveness model takes it for a print or a screen; weak evidence, see the advice."""
     UNUSABLE = "unusable"
     """The template made with it is none, or a hub that strangers would match
-    (`cloud_sync.intake.IntakeFault`)."""
+    (`cloud_sync.master.intake.IntakeFault`)."""
 
 
 @dataclass(frozen=True, slots=True)

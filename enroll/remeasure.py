@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from cloud_sync.model_change import ModelState, Phase
+from cloud_sync.master.model_change import ModelState, Phase
 from enroll.enrollment import (
     Assess,
     Enrollment,

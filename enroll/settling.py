@@ -7,7 +7,7 @@ ends here. This file does not know about photos, HTTP or SQL.
 from datetime import datetime
 from uuid import UUID
 
-from cloud_sync.erasure import Erasure as Gone
+from cloud_sync.fleet.erasure import Erasure as Gone
 from enroll.rider import RiderEvent
 from enroll.stationing import allowed, due, wanted
 from enroll.store import Dossier, Erasure, Unit

@@ -4,7 +4,7 @@ Every use case changes the dossier first and then asks here what to tell the mas
 """
 
 from cloud_sync.gallery import Template
-from cloud_sync.master import Activate, Deactivate, PutMaster
+from cloud_sync.master.gallery import Activate, Deactivate, PutMaster
 from enroll.consent import Permissions, permissions
 from enroll.lookalike import Verdict
 from enroll.rider import RiderState

@@ -12,10 +12,10 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from cloud_sync.erasure import Erasure as Gone
+from cloud_sync.fleet.erasure import Erasure as Gone
 from cloud_sync.gallery import Change, PutKey
-from cloud_sync.master import Activate, Deactivate, Withdraw
-from cloud_sync.model_change import ModelState
+from cloud_sync.master.gallery import Activate, Deactivate, Withdraw
+from cloud_sync.master.model_change import ModelState
 from enroll.consent import ConsentRecord
 from enroll.lookalike import LookalikePair, Match
 from enroll.rider import Rider

@@ -7,15 +7,15 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from cloud_sync.adapters.membership import ClaimOutcome, Membership
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.reconcile import ReconcileConfig, Reconciled, Reconciler
-from cloud_sync.budget import Budget
-from cloud_sync.claim import CHECK_IN
+from cloud_sync.adapters.postgres.membership import ClaimOutcome, Membership
+from cloud_sync.adapters.postgres.prefilter.reconcile import ReconcileConfig, Reconciled, Reconciler
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
 from cloud_sync.gallery import PutDenial, PutTemplate
-from cloud_sync.master import Activate, MasterChange, PutMaster
-from cloud_sync.sourcing import Sourcing
-from cloud_sync.view import EdgeNode
+from cloud_sync.master.gallery import Activate, MasterChange, PutMaster
+from cloud_sync.prefilter.budget import Budget
+from cloud_sync.prefilter.claim import CHECK_IN
+from cloud_sync.prefilter.sourcing import Sourcing
+from cloud_sync.stream.view import EdgeNode
 from fare.city import shipped
 from tests.keys import SAFE
 from tests.templates import SPACE, rider, template

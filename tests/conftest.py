@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters.postgres import VERSIONS as CLOUD_VERSIONS
+from cloud_sync.adapters.postgres.view_log import VERSIONS as CLOUD_VERSIONS
 from enroll.adapters.postgres import VERSIONS as ENROLL_VERSIONS
 from fare.adapters import database
 from fare.adapters.postgres import VERSIONS as FARE_VERSIONS

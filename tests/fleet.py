@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cloud_sync.fleet import EdgeHealth, FleetNode, LaneHealth, Report, Standing
-from cloud_sync.messages import PROTOCOL
+from cloud_sync.fleet.health import EdgeHealth, FleetNode, LaneHealth, Report, Standing
+from cloud_sync.stream.messages import PROTOCOL
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 DAY_S = 86_400

@@ -3,9 +3,9 @@
 from datetime import datetime
 from uuid import UUID
 
-from cloud_sync.adapters.memory_view import MemoryViewLog
+from cloud_sync.adapters.memory.view_log import MemoryViewLog
 from cloud_sync.content import content_hash
-from cloud_sync.view import HistoryGone, Page, coalesce
+from cloud_sync.stream.view import HistoryGone, Page, coalesce
 
 
 class Forgetful(MemoryViewLog):

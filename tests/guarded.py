@@ -17,34 +17,34 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from gateline.sync.v1 import gallery_service_pb2_grpc
 
-from cloud_sync.adapters.grpc_channel import dial_device
-from cloud_sync.adapters.grpc_client import (
+from cloud_sync.adapters.grpc.channel import dial_device
+from cloud_sync.adapters.grpc.client import (
     Badge,
     DeviceRefused,
     dial,
 )
-from cloud_sync.adapters.grpc_device_client import GraceTapSink, renew_late
-from cloud_sync.adapters.grpc_server import Ports, ServerConfig, Stores, serve
-from cloud_sync.adapters.memory_authority import MemoryAuthority
-from cloud_sync.adapters.memory_outbox import MemoryOutbox
-from cloud_sync.adapters.memory_registry import MemoryRegistry
-from cloud_sync.adapters.memory_taps import MemoryTapLog
-from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.adapters.node_trust import NodeTrust
+from cloud_sync.adapters.grpc.device_client import GraceTapSink, renew_late
+from cloud_sync.adapters.grpc.node_trust import NodeTrust
+from cloud_sync.adapters.grpc.server import Ports, ServerConfig, Stores, serve
+from cloud_sync.adapters.memory.authority import MemoryAuthority
+from cloud_sync.adapters.memory.outbox import MemoryOutbox
+from cloud_sync.adapters.memory.registry import MemoryRegistry
+from cloud_sync.adapters.memory.taps import MemoryTapLog
+from cloud_sync.adapters.memory.view_log import MemoryViewLog
+from cloud_sync.adapters.postgres.wakes import Wakes, listen
 from cloud_sync.adapters.system_clock import SystemClock
-from cloud_sync.adapters.wakes import Wakes, listen
-from cloud_sync.authority import bundle
-from cloud_sync.backoff import Backoff
-from cloud_sync.bootstrap import TOKEN_BYTES, VALIDITY_MAX, made, written
-from cloud_sync.device import Identity
 from cloud_sync.gallery import PutTemplate
 from cloud_sync.generate import templates
-from cloud_sync.messages import Hello
-from cloud_sync.registry import DeviceRegistry, What
-from cloud_sync.signing import NodeKey
-from cloud_sync.tap_log import Batch, Blemish
-from cloud_sync.uplink import LinkRefused
-from cloud_sync.view import EdgeNode, ViewLog
+from cloud_sync.stream.backoff import Backoff
+from cloud_sync.stream.messages import Hello
+from cloud_sync.stream.view import EdgeNode, ViewLog
+from cloud_sync.taps.signing import NodeKey
+from cloud_sync.taps.tap_log import Batch, Blemish
+from cloud_sync.taps.uplink import LinkRefused
+from cloud_sync.trust.authority import bundle
+from cloud_sync.trust.bootstrap import TOKEN_BYTES, VALIDITY_MAX, made, written
+from cloud_sync.trust.device import Identity
+from cloud_sync.trust.registry import DeviceRegistry, What
 from cloud_sync.wire import request_to_proto
 from tests.taps import tap
 from tests.trust import badge, trust_of
@@ -259,7 +259,7 @@ def foreign_authority() -> bytes:
 
 def key_of(shown: Badge) -> ec.EllipticCurvePrivateKey:
     """Return the private key of a badge."""
-    from cloud_sync.certificate import key_of_pem
+    from cloud_sync.trust.certificate import key_of_pem
 
     return key_of_pem(shown.key)
 

@@ -6,9 +6,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from cloud_sync.adapters.erasure_file import ErasureFile
-from cloud_sync.adapters.key_folder import FolderKeyStore
-from cloud_sync.safe import Safe
+from cloud_sync.adapters.disk.erasure_file import ErasureFile
+from cloud_sync.adapters.disk.key_folder import FolderKeyStore
+from cloud_sync.secrecy.safe import Safe
 
 
 def safe_in(folder: Path) -> Safe:

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cloud_sync.adapters.memory_outbox import MemoryOutbox
+from cloud_sync.adapters.memory.outbox import MemoryOutbox
 from cloud_sync.content import Space
 from cloud_sync.gallery import IssuerKey, PutKey, PutTemplate, Template
-from cloud_sync.lease import Lease
-from cloud_sync.signing import NodeKey
+from cloud_sync.stream.lease import Lease
+from cloud_sync.taps.signing import NodeKey
 from edge_gate.adapters.memory_code_reader import MemoryCodeReader
 from edge_gate.adapters.numpy_gallery import NumpyGallery
 from edge_gate.adapters.sim_turnstile import SimTurnstile

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 
-from cloud_sync.adapters import postgres as cloud
+from cloud_sync.adapters.postgres import view_log as cloud
 from edge_gate.face import Image
 from enroll.web.app import build
 from enroll.web.desk import Desk

@@ -17,7 +17,7 @@ from cloud_sync.gallery import (
     SettingName,
     Template,
 )
-from cloud_sync.messages import Snapshot
+from cloud_sync.stream.messages import Snapshot
 
 SPACE = Space("model-a", "plain", 8)
 """A space of eight dimensions, so that tests stay fast."""

@@ -11,17 +11,17 @@ from uuid import uuid4
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cloud_sync.adapters.authority_folder import FolderAuthority
-from cloud_sync.adapters.device_trust import DeviceTrust
-from cloud_sync.adapters.grpc_client import Badge, BadgeSource
-from cloud_sync.adapters.loopback_trust import badge_of
-from cloud_sync.adapters.memory_authority import MemoryAuthority
-from cloud_sync.adapters.memory_registry import MemoryRegistry
-from cloud_sync.adapters.memory_view import MemoryViewLog
+from cloud_sync.adapters.disk.authority_folder import FolderAuthority
+from cloud_sync.adapters.grpc.client import Badge, BadgeSource
+from cloud_sync.adapters.grpc.device_trust import DeviceTrust
+from cloud_sync.adapters.grpc.loopback_trust import badge_of
+from cloud_sync.adapters.memory.authority import MemoryAuthority
+from cloud_sync.adapters.memory.registry import MemoryRegistry
+from cloud_sync.adapters.memory.view_log import MemoryViewLog
 from cloud_sync.adapters.system_clock import SystemClock
-from cloud_sync.authority import CertificateAuthority
-from cloud_sync.device import Identity
-from cloud_sync.registry import DeviceRegistry
+from cloud_sync.trust.authority import CertificateAuthority
+from cloud_sync.trust.device import Identity
+from cloud_sync.trust.registry import DeviceRegistry
 from tests.keys import FOLDER, SAFE
 
 AUTHORITY = FolderAuthority(FOLDER, clock=SystemClock(), entropy=os.urandom)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cloud_sync.adapters.tmpfs_vault import PREFIX, SHARED_MEMORY
-from cloud_sync.adapters.vault_sweep import home_of, remove
+from cloud_sync.adapters.disk.tmpfs_vault import PREFIX, SHARED_MEMORY
+from cloud_sync.adapters.disk.vault_sweep import home_of, remove
 
 
 def remove_below(folder: Path) -> None:

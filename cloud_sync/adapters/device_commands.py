@@ -8,11 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cloud_sync.adapters import device_office as office
-from cloud_sync.authority import AuthorityFailed, CertificateAuthority, bundle
-from cloud_sync.bootstrap import TOKEN_BYTES
-from cloud_sync.device import Identity
-from cloud_sync.registry import DeviceRegistry, RegistryFailed
+from cloud_sync.adapters.postgres import device_office as office
+from cloud_sync.trust.authority import AuthorityFailed, CertificateAuthority, bundle
+from cloud_sync.trust.bootstrap import TOKEN_BYTES
+from cloud_sync.trust.device import Identity
+from cloud_sync.trust.registry import DeviceRegistry, RegistryFailed
 from cloud_sync.view_id import is_next
 
 

@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from cloud_sync.budget import Budget
+from cloud_sync.prefilter.budget import Budget
 
 DAY_MIN = 1_440
 """Minutes in a day."""
@@ -95,7 +95,7 @@ class Sizes:
     first: int
     """First tier as a rule."""
     first_max: int
-    """First tier at a rush, for riders who are expected; as `cloud_sync.budget.Budget` has it."""
+    """First tier at a rush, for riders who are expected, see `cloud_sync.prefilter.budget`."""
     second_max: int
     """Second tier, on disk."""
     first_share: float

@@ -1,7 +1,8 @@
 """A simulated day at the gates: views are made, passages ask whether their rider was in them.
 
 Every few minutes each station's view is made anew from the claims that the shipped sources would
-make, ranked and cut as `cloud_sync.prefilter` does it. This file does no I/O and knows no plot.
+make, ranked and cut as `cloud_sync.prefilter.ranking` does it. This file does no I/O and knows no
+plot.
 """
 
 import itertools
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from cloud_sync.city.config import DAY_MIN, CityDay
 from cloud_sync.city.memory import Memory
 from cloud_sync.city.people import Floats, Ints, People, Trips, Ways
-from cloud_sync.claim import (
+from cloud_sync.prefilter.claim import (
     CHECK_IN,
     HABIT,
     HOME,
@@ -25,7 +26,7 @@ from cloud_sync.claim import (
     WEIGHT_MAX,
     Source,
 )
-from cloud_sync.travel import HOMEWARD, STAY_HALVING, TravelConfig, weight_of_exit
+from cloud_sync.prefilter.travel import HOMEWARD, STAY_HALVING, TravelConfig, weight_of_exit
 
 SOURCES = (PRESENCE, CHECK_IN, OPEN_TRIP, HABIT, LAST_EXIT, HOME)
 """In the order of their priority."""
@@ -224,8 +225,8 @@ def _habits(stage: Stage, moment: _Moment) -> Known:
 def _open_trips(stage: Stage, minute: int) -> list[Known]:
     """Return for each station who is on the way and may leave there now.
 
-    The weight of `cloud_sync.travel.on_the_way`: nearness in travel time, times how likely habit
-    makes this exit.
+    The weight of `cloud_sync.prefilter.travel.on_the_way`: nearness in travel time, times how
+    likely habit makes this exit.
     """
     trips, config = stage.trips, TravelConfig()
     inside = np.nonzero(

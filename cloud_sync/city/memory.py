@@ -1,7 +1,7 @@
 """What the cloud remembers of the weeks before a simulated day: who uses which station when.
 
-The shipped habit source's rules (`cloud_sync.habit`) over arrays: the day is a working day, so
-visits are kept by hour for its own weekday and for all working days.
+The shipped habit source's rules (`cloud_sync.prefilter.habit`) over arrays: the day is a working
+day, so visits are kept by hour for its own weekday and for all working days.
 """
 
 from collections.abc import Iterable
@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud_sync.city.people import Floats, Ints, Trips
-from cloud_sync.habit import HALF_LIFE, STEADY, steadiness
+from cloud_sync.prefilter.habit import HALF_LIFE, STEADY, steadiness
 
 HOURS = 24
 _WORKDAYS = 5
 _READINGS = (1 / STEADY, 0.8 / (STEADY * _WORKDAYS), 0.4 / (STEADY * _WORKDAYS))
 """What a visit at the very hour of the week, at this hour of working days, and within an hour of it
-counts: the factors of `cloud_sync.habit.likelihood`."""
+counts: the factors of `cloud_sync.prefilter.habit.likelihood`."""
 _EVER = 0.04
 """And for whoever was ever here."""
 Keys = npt.NDArray[np.int64]

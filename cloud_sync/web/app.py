@@ -14,10 +14,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.templating import Jinja2Templates
 from starlette.exceptions import HTTPException
 
-from cloud_sync.erasure import LedgerFailed, summary
-from cloud_sync.findings import FleetConfig, span
-from cloud_sync.fleet import FleetLogFailed, lately
-from cloud_sync.registry import RegistryFailed
+from cloud_sync.fleet.erasure import LedgerFailed, summary
+from cloud_sync.fleet.findings import FleetConfig, span
+from cloud_sync.fleet.health import FleetLogFailed, lately
+from cloud_sync.trust.registry import RegistryFailed
 from cloud_sync.web import board, city_pages
 from cloud_sync.web.sources import Sources
 from fare.network import Station

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from cloud_sync.findings import FleetConfig, Found, Norm, Severity, findings, norm, worst
-from cloud_sync.fleet import Answers, EdgeHealth, FleetNode, Report, answered, lately
+from cloud_sync.fleet.findings import FleetConfig, Found, Norm, Severity, findings, norm, worst
+from cloud_sync.fleet.health import Answers, EdgeHealth, FleetNode, Report, answered, lately
 
 _ORDER = list(Severity)
 _TONES = {Severity.CRITICAL: "stop", Severity.WARNING: "code", Severity.OK: "go"}

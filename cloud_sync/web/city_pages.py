@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from cloud_sync import order
-from cloud_sync.explain import ABSENCES, rule
+from cloud_sync.prefilter.explain import ABSENCES, rule
 from cloud_sync.setting import Mode
 from cloud_sync.web.sources import Sources
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from uuid import UUID
 
-from cloud_sync.claim_store import HitRate, ViewSize
-from cloud_sync.erasure import ErasureLedger
-from cloud_sync.explain import Explanation
-from cloud_sync.fleet import FleetLog
+from cloud_sync.fleet.erasure import ErasureLedger
+from cloud_sync.fleet.health import FleetLog
 from cloud_sync.gallery import Change, Denial
 from cloud_sync.order import StationOrders
-from cloud_sync.registry import AuditLine
+from cloud_sync.prefilter.explain import Explanation
+from cloud_sync.prefilter.store import HitRate, ViewSize
+from cloud_sync.trust.registry import AuditLine
 from fare.network import Network
 
 

@@ -41,12 +41,12 @@ from cloud_sync.gallery import (
     SettingName,
     Template,
 )
-from cloud_sync.messages import NackCode, Refusal
-from cloud_sync.opener import Opener
-from cloud_sync.rotation import PLAIN
-from cloud_sync.seal import Label, NotOpened
-from cloud_sync.sealer import Sealer
+from cloud_sync.secrecy.opener import Opener
+from cloud_sync.secrecy.rotation import PLAIN
+from cloud_sync.secrecy.seal import Label, NotOpened
+from cloud_sync.secrecy.sealer import Sealer
 from cloud_sync.setting import read
+from cloud_sync.stream.messages import NackCode, Refusal
 from cloud_sync.wire.primitive import WireBroken, time_of, uuid_of
 
 _REASONS = {

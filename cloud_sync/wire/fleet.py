@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 from gateline.sync.v1 import fleet_service_pb2 as pb
 
-from cloud_sync.fleet import EdgeHealth, LaneHealth
-from cloud_sync.view import EdgeNode
+from cloud_sync.fleet.health import EdgeHealth, LaneHealth
+from cloud_sync.stream.view import EdgeNode
 from cloud_sync.wire.primitive import WireBroken, time_of
 
 LANES_MAX = 64

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 
 from gateline.sync.v1 import gallery_service_pb2 as pb
 
-from cloud_sync.chunk_signature import ChunkStamp
 from cloud_sync.content import Space, root_hash
 from cloud_sync.gallery import Change
-from cloud_sync.messages import (
+from cloud_sync.secrecy.chunk_signature import ChunkStamp
+from cloud_sync.secrecy.opener import Trust
+from cloud_sync.secrecy.sealer import Sealer
+from cloud_sync.stream.messages import (
     Ack,
     Bookmark,
     Chunk,
@@ -30,8 +32,6 @@ from cloud_sync.messages import (
     Snapshot,
     UpgradeRequired,
 )
-from cloud_sync.opener import Trust
-from cloud_sync.sealer import Sealer
 from cloud_sync.wire.change import changes_from_proto, changes_to_proto
 from cloud_sync.wire.primitive import WireBroken, time_of, uuid_of
 

@@ -4,7 +4,7 @@ import numpy as np
 from gateline.sync.v1 import presence_service_pb2 as pb
 
 from cloud_sync.content import TemplateRefused, check, pack, unpack
-from cloud_sync.presence import Look, Outcome
+from cloud_sync.master.presence import Look, Outcome
 
 _OUTCOMES = {each: pb.IdentifyResponse.Outcome.Value(f"OUTCOME_{each.name}") for each in Outcome}
 _WORDS = {number: each for each, number in _OUTCOMES.items()}

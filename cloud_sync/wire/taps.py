@@ -5,8 +5,8 @@ from uuid import UUID
 from gateline.sync.v1 import tap_service_pb2 as pb
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from cloud_sync.outbox import SealedTap
-from cloud_sync.tap_log import BATCH_MAX, Batch, Receipt
+from cloud_sync.taps.outbox import SealedTap
+from cloud_sync.taps.tap_log import BATCH_MAX, Batch, Receipt
 from cloud_sync.wire.primitive import WireBroken, time_of, uuid_of
 from fare.tap import Direction, Medium, Tap, TapFlag
 

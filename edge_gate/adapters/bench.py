@@ -15,14 +15,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
+from cloud_sync.adapters.disk.sqlite_outbox import SqliteOutbox
 from cloud_sync.calibration import Calibration
 from cloud_sync.content import Space
 from cloud_sync.gallery import Template
 from cloud_sync.generate import templates
-from cloud_sync.lease import Lease
-from cloud_sync.replica import Holding
-from cloud_sync.signing import NodeKey
+from cloud_sync.stream.lease import Lease
+from cloud_sync.stream.replica import Holding
+from cloud_sync.taps.signing import NodeKey
 from edge_gate.adapters.bench_faces import FPS, faces_camera, film, sample_people, stage
 from edge_gate.adapters.bench_rival import Rival, face_analysis
 from edge_gate.adapters.bench_search import compare

@@ -10,7 +10,7 @@ from cloud_sync.calibration import Calibration
 from cloud_sync.content import Space
 from cloud_sync.gallery import Template
 from cloud_sync.generate import templates
-from cloud_sync.lease import Lease
+from cloud_sync.stream.lease import Lease
 from edge_gate.adapters.faiss_gallery import FaissGallery
 from edge_gate.bench import Searches, Spread, same_decision, spread
 from edge_gate.decide import DecideConfig, Standing

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cloud_sync.adapters.grpc_channel import NoBadge
-from cloud_sync.adapters.node_key_file import KeyFileRefused, load_or_make
-from cloud_sync.adapters.node_trust import NodeTrust
-from cloud_sync.device import Route, route
+from cloud_sync.adapters.disk.node_key_file import KeyFileRefused, load_or_make
+from cloud_sync.adapters.grpc.channel import NoBadge
+from cloud_sync.adapters.grpc.node_trust import NodeTrust
+from cloud_sync.trust.device import Route, route
 from edge_gate.adapters.cameras import UnknownSource, open_camera
 from edge_gate.adapters.pack import open_calibration, open_eye
 from edge_gate.camera import CameraLost

@@ -1,6 +1,6 @@
 """The cloud's search for whoever comes, in memory: it answers as told and keeps the looks."""
 
-from cloud_sync.presence import Look, Outcome
+from cloud_sync.master.presence import Look, Outcome
 
 
 class MemoryPresence:

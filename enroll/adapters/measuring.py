@@ -5,7 +5,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from cloud_sync.safe import Safe
+from cloud_sync.secrecy.safe import Safe
 from enroll.adapters import rows
 from enroll.adapters import tables as t
 from enroll.adapters.sealing import EMBEDDING, NEXT_EMBEDDING, ORIGINAL, next_photo_of, photo_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from cloud_sync.erasure import Erasure as Gone
+from cloud_sync.fleet.erasure import Erasure as Gone
 from cloud_sync.gallery import (
     Change,
     Denial,
@@ -18,7 +18,7 @@ from cloud_sync.gallery import (
     PutTemplate,
     Template,
 )
-from cloud_sync.master import (
+from cloud_sync.master.gallery import (
     Activate,
     Deactivate,
     Erase,
@@ -28,7 +28,7 @@ from cloud_sync.master import (
     Withdraw,
     rider_of,
 )
-from cloud_sync.model_change import ModelState, Phase
+from cloud_sync.master.model_change import ModelState, Phase
 from enroll.consent import ConsentRecord
 from enroll.lookalike import LookalikePair, Match, Verdict
 from enroll.rider import Rider, RiderState

@@ -14,23 +14,24 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from cloud_sync.adapters import claims, erasures, model_state, reconcile
-from cloud_sync.adapters.at_rest import hold_keys
-from cloud_sync.adapters.faiss_index import FaissCandidateIndex
-from cloud_sync.adapters.master_follower import MasterSearch
-from cloud_sync.adapters.membership import ClaimOutcome, Membership
-from cloud_sync.adapters.publish import stations
-from cloud_sync.adapters.tables import MASTER_RIDER
-from cloud_sync.candidate import IndexFailed
-from cloud_sync.claim import CHECK_IN
+from cloud_sync.adapters.index.faiss_index import FaissCandidateIndex
+from cloud_sync.adapters.postgres import claims, erasures, model_state
+from cloud_sync.adapters.postgres.at_rest import hold_keys
+from cloud_sync.adapters.postgres.master_follower import MasterSearch
+from cloud_sync.adapters.postgres.membership import ClaimOutcome, Membership
+from cloud_sync.adapters.postgres.prefilter import reconcile
+from cloud_sync.adapters.postgres.publish import stations
+from cloud_sync.adapters.postgres.tables import MASTER_RIDER
 from cloud_sync.content import TemplateRefused
-from cloud_sync.erasure import Erasure as Gone
-from cloud_sync.erasure import LedgerFailed
+from cloud_sync.fleet.erasure import Erasure as Gone
+from cloud_sync.fleet.erasure import LedgerFailed
 from cloud_sync.gallery import Change, PutKey
-from cloud_sync.key_store import KeysFailed
-from cloud_sync.master import Activate, Deactivate, Erase, Forget, MasterChange, Withdraw
-from cloud_sync.rotation import PLAIN
-from cloud_sync.view import SpaceRefused
+from cloud_sync.master.candidate import IndexFailed
+from cloud_sync.master.gallery import Activate, Deactivate, Erase, Forget, MasterChange, Withdraw
+from cloud_sync.prefilter.claim import CHECK_IN
+from cloud_sync.secrecy.key_store import KeysFailed
+from cloud_sync.secrecy.rotation import PLAIN
+from cloud_sync.stream.view import SpaceRefused
 from enroll.adapters import measuring, rows
 from enroll.adapters import tables as t
 from enroll.adapters.sealing import (

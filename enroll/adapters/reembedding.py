@@ -18,8 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from cloud_sync.adapters import model_state
-from cloud_sync.model_change import ModelState
+from cloud_sync.adapters.postgres import model_state
+from cloud_sync.master.model_change import ModelState
 from enroll.photo import Assessor
 from enroll.remeasure import Outcome, Remeasure
 from enroll.store import Remeasured

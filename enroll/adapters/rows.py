@@ -9,10 +9,10 @@ from uuid import UUID
 import numpy as np
 import sqlalchemy as sa
 
-from cloud_sync.adapters import claims, model_state
-from cloud_sync.model_change import ModelState, Phase
-from cloud_sync.safe import Safe
-from cloud_sync.seal import NotOpened
+from cloud_sync.adapters.postgres import claims, model_state
+from cloud_sync.master.model_change import ModelState, Phase
+from cloud_sync.secrecy.safe import Safe
+from cloud_sync.secrecy.seal import NotOpened
 from edge_gate.face import Embedding
 from enroll.adapters import tables as t
 from enroll.adapters.sealing import (

@@ -6,12 +6,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cloud_sync.adapters.at_rest import hold_keys
-from cloud_sync.adapters.rekey import turned_by
-from cloud_sync.adapters.reseal import Batch, SealedColumn, reseal
-from cloud_sync.adapters.sealing import register
-from cloud_sync.safe import Safe
-from cloud_sync.seal import Label, template_label
+from cloud_sync.adapters.postgres.at_rest import hold_keys
+from cloud_sync.adapters.postgres.rekeying.rekey import turned_by
+from cloud_sync.adapters.postgres.rekeying.reseal import Batch, SealedColumn, reseal
+from cloud_sync.adapters.postgres.rekeying.sealing import register
+from cloud_sync.secrecy.safe import Safe
+from cloud_sync.secrecy.seal import Label, template_label
 from enroll.adapters import tables as t
 from enroll.template import MasterTemplate
 

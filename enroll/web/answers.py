@@ -5,7 +5,7 @@ No answer holds an embedding, a template or a photo.
 
 from typing import Any
 
-from cloud_sync.model_change import Phase
+from cloud_sync.master.model_change import Phase
 from enroll.consent import TEXTS, Purpose, standing
 from enroll.enrollment import DECLINE_MESSAGES, Decline, Declined
 from enroll.purse import End, PurseView, TripRow

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from cloud_sync.model_change import ModelState, Phase
+from cloud_sync.master.model_change import ModelState, Phase
 from enroll.code import CodeConfig
 from enroll.enrollment import Enrollment
 from enroll.photo import Assessor

@@ -7,18 +7,18 @@ import time
 from pathlib import Path
 from uuid import UUID
 
-from cloud_sync.adapters.grpc_device_client import join
-from cloud_sync.adapters.grpc_follower import FollowerConfig, GalleryFollower
-from cloud_sync.adapters.memory import MemoryReplica
-from cloud_sync.adapters.memory_keys import MemoryVault
-from cloud_sync.adapters.node_trust import NodeTrust
+from cloud_sync.adapters.grpc.device_client import join
+from cloud_sync.adapters.grpc.follower import FollowerConfig, GalleryFollower
+from cloud_sync.adapters.grpc.node_trust import NodeTrust
+from cloud_sync.adapters.memory.keys import MemoryVault
+from cloud_sync.adapters.memory.replica import MemoryReplica
 from cloud_sync.adapters.system_clock import SystemClock
 from cloud_sync.content import Space
-from cloud_sync.device import Identity
 from cloud_sync.gallery import Delta, DropTemplate, PutTemplate
-from cloud_sync.lease import Anchor, Lease
-from cloud_sync.replica import Holding
-from cloud_sync.signing import NodeKey
+from cloud_sync.stream.lease import Anchor, Lease
+from cloud_sync.stream.replica import Holding
+from cloud_sync.taps.signing import NodeKey
+from cloud_sync.trust.device import Identity
 
 
 class Follower:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cloud_sync.content import Space
-from cloud_sync.device import Identity
-from cloud_sync.presence import Look, Outcome
+from cloud_sync.master.presence import Look, Outcome
+from cloud_sync.trust.device import Identity
 from edge_gate.adapters.pack import open_eye
 from models import manifest
 from tests.connected.crowd import Follower, all_hold

@@ -19,19 +19,19 @@ from uuid import uuid4
 
 import httpx
 
-from cloud_sync.adapters.grpc_device_client import join
-from cloud_sync.adapters.grpc_presence import GrpcPresence, PresenceConfig
-from cloud_sync.adapters.key_folder import FolderKeyStore
-from cloud_sync.adapters.membership import Membership
-from cloud_sync.adapters.node_trust import NodeTrust
-from cloud_sync.adapters.postgres import PostgresViewLog
+from cloud_sync.adapters.disk.key_folder import FolderKeyStore
+from cloud_sync.adapters.grpc.device_client import join
+from cloud_sync.adapters.grpc.node_trust import NodeTrust
+from cloud_sync.adapters.grpc.presence import GrpcPresence, PresenceConfig
+from cloud_sync.adapters.postgres.membership import Membership
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
 from cloud_sync.adapters.system_clock import SystemClock
-from cloud_sync.device import Identity
 from cloud_sync.generate import templates
-from cloud_sync.master import Activate, PutMaster, Withdraw
-from cloud_sync.safe import Safe
-from cloud_sync.signing import NodeKey
-from cloud_sync.sourcing import Sourcing
+from cloud_sync.master.gallery import Activate, PutMaster, Withdraw
+from cloud_sync.prefilter.sourcing import Sourcing
+from cloud_sync.secrecy.safe import Safe
+from cloud_sync.taps.signing import NodeKey
+from cloud_sync.trust.device import Identity
 from edge_gate.adapters.opencv import encode
 from fare.adapters import database
 from fare.city import shipped

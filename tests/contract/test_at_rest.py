@@ -9,17 +9,17 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters.at_rest import needed
-from cloud_sync.adapters.master import PostgresMasterGallery
-from cloud_sync.adapters.memory_keys import MemoryKeyStore
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.sealing import prepare
+from cloud_sync.adapters.memory.keys import MemoryKeyStore
+from cloud_sync.adapters.postgres.at_rest import needed
+from cloud_sync.adapters.postgres.master import PostgresMasterGallery
+from cloud_sync.adapters.postgres.rekeying.sealing import prepare
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
 from cloud_sync.content import pack
 from cloud_sync.gallery import Change, DropTemplate, IssuerKey, PutKey, PutTemplate
-from cloud_sync.key_store import KeysFailed
-from cloud_sync.master import Erase, PutMaster
-from cloud_sync.rotation import PLAIN
-from cloud_sync.safe import (
+from cloud_sync.master.gallery import Erase, PutMaster
+from cloud_sync.secrecy.key_store import KeysFailed
+from cloud_sync.secrecy.rotation import PLAIN
+from cloud_sync.secrecy.safe import (
     MASTER_TEMPLATE,
     OVERHEAD,
     VIEW_ITEM,
@@ -27,8 +27,8 @@ from cloud_sync.safe import (
     UnknownTransform,
     key_id_of,
 )
-from cloud_sync.seal import Label, NotOpened, template_label
-from cloud_sync.view import EdgeNode, Head, HistoryGone, SpaceRefused
+from cloud_sync.secrecy.seal import Label, NotOpened, template_label
+from cloud_sync.stream.view import EdgeNode, Head, HistoryGone, SpaceRefused
 from tests.keys import safe_in
 from tests.templates import SPACE, put, rider, template
 

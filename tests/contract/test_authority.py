@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.adapters.authority_folder import FolderAuthority
-from cloud_sync.adapters.key_folder import FolderKeyStore
-from cloud_sync.adapters.memory_authority import MemoryAuthority
-from cloud_sync.authority import AuthorityFailed, CertificateAuthority
+from cloud_sync.adapters.disk.authority_folder import FolderAuthority
+from cloud_sync.adapters.disk.key_folder import FolderKeyStore
+from cloud_sync.adapters.memory.authority import MemoryAuthority
+from cloud_sync.trust.authority import AuthorityFailed, CertificateAuthority
 
 
 class Clock:

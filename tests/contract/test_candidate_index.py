@@ -8,14 +8,14 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from cloud_sync.adapters.faiss_codec import CodecConfig
-from cloud_sync.adapters.faiss_index import FaissCandidateIndex, FaissIndexConfig
-from cloud_sync.adapters.index_choice import IndexChoice
-from cloud_sync.adapters.memory_index import MemoryCandidateIndex
-from cloud_sync.candidate import CandidateIndex, Drop, Entries, entries
+from cloud_sync.adapters.index.choice import IndexChoice
+from cloud_sync.adapters.index.faiss_codec import CodecConfig
+from cloud_sync.adapters.index.faiss_index import FaissCandidateIndex, FaissIndexConfig
+from cloud_sync.adapters.memory.index import MemoryCandidateIndex
 from cloud_sync.content import Space
 from cloud_sync.gallery import Template
 from cloud_sync.generate import templates
+from cloud_sync.master.candidate import CandidateIndex, Drop, Entries, entries
 
 SPACE = Space("model-a", "plain", 64)
 SMALL = FaissIndexConfig(
@@ -33,7 +33,7 @@ def _milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CandidateIndex
     """Open one collection for all tests: the engine takes seconds to start."""
     pytest.importorskip("pymilvus", reason="the extra `milvus` is not installed")
     pytest.importorskip("milvus_lite", reason="milvus-lite is not built for this platform")
-    from cloud_sync.adapters.milvus_index import MilvusCandidateIndex
+    from cloud_sync.adapters.index.milvus_index import MilvusCandidateIndex
 
     file: Path = tmp_path_factory.mktemp("milvus") / "index.db"
     index = IndexChoice(str(file), "riders").make(SPACE)

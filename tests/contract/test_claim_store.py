@@ -7,15 +7,15 @@ from uuid import UUID
 
 import pytest
 
-from cloud_sync.adapters.claim_store import PostgresClaimStore
-from cloud_sync.adapters.master import PostgresMasterGallery
-from cloud_sync.adapters.memory_claims import MemoryClaimStore
-from cloud_sync.adapters.memory_master import MemoryMasterGallery
-from cloud_sync.claim import CHECK_IN, LAST_EXIT, PRESENCE, SPARE, Claim
-from cloud_sync.claim_store import ALL, ClaimStore, Hit, hits_of
-from cloud_sync.master import Activate, Deactivate, MasterGallery, PutMaster, Withdraw
-from cloud_sync.sourcing import Sourcing
-from cloud_sync.travel import BACK_HOME
+from cloud_sync.adapters.memory.claims import MemoryClaimStore
+from cloud_sync.adapters.memory.master import MemoryMasterGallery
+from cloud_sync.adapters.postgres.master import PostgresMasterGallery
+from cloud_sync.adapters.postgres.prefilter.store import PostgresClaimStore
+from cloud_sync.master.gallery import Activate, Deactivate, MasterGallery, PutMaster, Withdraw
+from cloud_sync.prefilter.claim import CHECK_IN, LAST_EXIT, PRESENCE, SPARE, Claim
+from cloud_sync.prefilter.sourcing import Sourcing
+from cloud_sync.prefilter.store import ALL, ClaimStore, Hit, hits_of
+from cloud_sync.prefilter.travel import BACK_HOME
 from fare.city import shipped
 from fare.tap import Direction, Medium, Tap
 from tests.keys import SAFE

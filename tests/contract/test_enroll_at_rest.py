@@ -7,11 +7,11 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import sealing as cloud_sealing
-from cloud_sync.adapters.membership import Membership
-from cloud_sync.adapters.memory_keys import MemoryKeyStore
-from cloud_sync.rotation import PLAIN
-from cloud_sync.safe import Safe, key_id_of
+from cloud_sync.adapters.memory.keys import MemoryKeyStore
+from cloud_sync.adapters.postgres.membership import Membership
+from cloud_sync.adapters.postgres.rekeying import sealing as cloud_sealing
+from cloud_sync.secrecy.rotation import PLAIN
+from cloud_sync.secrecy.safe import Safe, key_id_of
 from enroll.adapters import rows, sealing
 from enroll.adapters.postgres import PostgresRiderStore
 from enroll.consent import Purpose

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import postgres as cloud
+from cloud_sync.adapters.postgres import view_log as cloud
 from cloud_sync.gallery import Change, DropTemplate, IssuerKey, PutDenial, PutKey, PutTemplate
-from cloud_sync.master import Activate, Deactivate, Withdraw
-from cloud_sync.view import EdgeNode
+from cloud_sync.master.gallery import Activate, Deactivate, Withdraw
+from cloud_sync.stream.view import EdgeNode
 from enroll.adapters.memory import MemoryRiderStore
 from enroll.adapters.postgres import PostgresRiderStore
 from enroll.code import make_key

@@ -7,14 +7,14 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters.erasures import PostgresErasureLedger
-from cloud_sync.adapters.memory_erasures import MemoryErasureLedger
-from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.adapters.postgres import PostgresViewLog
+from cloud_sync.adapters.memory.erasures import MemoryErasureLedger
+from cloud_sync.adapters.memory.view_log import MemoryViewLog
+from cloud_sync.adapters.postgres.erasures import PostgresErasureLedger
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
 from cloud_sync.content import content_hash
-from cloud_sync.erasure import Erasure, ErasureLedger, LedgerFailed
+from cloud_sync.fleet.erasure import Erasure, ErasureLedger, LedgerFailed
 from cloud_sync.gallery import DropTemplate
-from cloud_sync.view import EdgeNode, ViewLog
+from cloud_sync.stream.view import EdgeNode, ViewLog
 from tests.fleet import NOON
 from tests.keys import SAFE
 from tests.templates import SPACE, put, rider

@@ -7,12 +7,12 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters.memory_fleet import MemoryFleetLog
-from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
-from cloud_sync.fleet import HISTORY_STEPS, FleetLog, FleetLogFailed
-from cloud_sync.view import EdgeNode, ViewLog
+from cloud_sync.adapters.memory.fleet import MemoryFleetLog
+from cloud_sync.adapters.memory.view_log import MemoryViewLog
+from cloud_sync.adapters.postgres.fleet import PostgresFleetLog
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
+from cloud_sync.fleet.health import HISTORY_STEPS, FleetLog, FleetLogFailed
+from cloud_sync.stream.view import EdgeNode, ViewLog
 from tests.fleet import NOON, health
 from tests.keys import SAFE
 from tests.templates import SPACE, put

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.adapters.key_folder import FolderKeyStore
-from cloud_sync.adapters.memory_keys import MemoryKeyStore
-from cloud_sync.adapters.private_folder import write_private
-from cloud_sync.key_store import KeyRing, KeysFailed, KeyStore
+from cloud_sync.adapters.disk.key_folder import FolderKeyStore
+from cloud_sync.adapters.disk.private_folder import write_private
+from cloud_sync.adapters.memory.keys import MemoryKeyStore
+from cloud_sync.secrecy.key_store import KeyRing, KeysFailed, KeyStore
 
 
 @pytest.fixture(params=["memory", "folder"])
@@ -183,7 +183,7 @@ class TestFolderKeyStore:
         for allowed in range(3):  # root key, rotation, ring
             with monkeypatch.context() as patched:
                 patched.setattr(
-                    "cloud_sync.adapters.key_folder.write_private", _failing_after(allowed)
+                    "cloud_sync.adapters.disk.key_folder.write_private", _failing_after(allowed)
                 )
                 with pytest.raises(KeysFailed):
                     FolderKeyStore(folder, entropy=os.urandom).renew()

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters.master_follower import MasterFollower
+from cloud_sync.adapters.postgres.master_follower import MasterFollower
 from enroll.adapters.postgres import PostgresRiderStore
 from enroll.enrollment import Enrollment, EnrollmentConfig
 from enroll.lookalike import LookalikeConfig

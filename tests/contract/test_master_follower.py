@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import master
-from cloud_sync.adapters.faiss_codec import CodecConfig
-from cloud_sync.adapters.faiss_index import FaissCandidateIndex, FaissIndexConfig
-from cloud_sync.adapters.master_follower import MasterFollower
-from cloud_sync.adapters.memory_index import MemoryCandidateIndex
-from cloud_sync.candidate import CandidateIndex
+from cloud_sync.adapters.index.faiss_codec import CodecConfig
+from cloud_sync.adapters.index.faiss_index import FaissCandidateIndex, FaissIndexConfig
+from cloud_sync.adapters.memory.index import MemoryCandidateIndex
+from cloud_sync.adapters.postgres import master
+from cloud_sync.adapters.postgres.master_follower import MasterFollower
 from cloud_sync.content import Space
 from cloud_sync.gallery import Template
-from cloud_sync.master import Activate, Deactivate, Erase, MasterChange, PutMaster, Withdraw
+from cloud_sync.master.candidate import CandidateIndex
+from cloud_sync.master.gallery import Activate, Deactivate, Erase, MasterChange, PutMaster, Withdraw
 from tests.keys import SAFE
 from tests.templates import SPACE, rider, template
 

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import master as functions
-from cloud_sync.adapters.master import PostgresMasterGallery
-from cloud_sync.adapters.memory_keys import MemoryKeyStore
-from cloud_sync.adapters.memory_master import MemoryMasterGallery
+from cloud_sync.adapters.memory.keys import MemoryKeyStore
+from cloud_sync.adapters.memory.master import MemoryMasterGallery
+from cloud_sync.adapters.postgres import master as functions
+from cloud_sync.adapters.postgres.master import PostgresMasterGallery
 from cloud_sync.content import Space, TemplateRefused
-from cloud_sync.intake import Cohort, IntakeConfig
-from cloud_sync.master import (
+from cloud_sync.master.gallery import (
     Activate,
     Deactivate,
     Erase,
@@ -27,7 +26,8 @@ from cloud_sync.master import (
     Standing,
     Withdraw,
 )
-from cloud_sync.safe import Safe
+from cloud_sync.master.intake import Cohort, IntakeConfig
+from cloud_sync.secrecy.safe import Safe
 from tests.keys import SAFE
 from tests.templates import SPACE, poison, rider, template
 

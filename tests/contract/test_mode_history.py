@@ -9,14 +9,14 @@ import pytest
 import sqlalchemy as sa
 
 from cloud_sync import order
-from cloud_sync.adapters.postgres import VERSIONS, PostgresViewLog
-from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
-from cloud_sync.adapters.postgres_taps import PostgresTapLog
-from cloud_sync.findings import Finding, findings
-from cloud_sync.outbox import GENESIS
-from cloud_sync.signing import NodeKey, seal
-from cloud_sync.tap_log import Batch, Receipt
-from cloud_sync.view import EdgeNode
+from cloud_sync.adapters.postgres.fleet import PostgresFleetLog
+from cloud_sync.adapters.postgres.taps import PostgresTapLog
+from cloud_sync.adapters.postgres.view_log import VERSIONS, PostgresViewLog
+from cloud_sync.fleet.findings import Finding, findings
+from cloud_sync.stream.view import EdgeNode
+from cloud_sync.taps.outbox import GENESIS
+from cloud_sync.taps.signing import NodeKey, seal
+from cloud_sync.taps.tap_log import Batch, Receipt
 from fare.adapters.feed import PostgresTapFeed
 from fare.adapters.postgres import PostgresStore
 from fare.adapters.statements import PostgresStatements

@@ -8,11 +8,11 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters.erasures import PostgresErasureLedger
-from cloud_sync.adapters.memory_erasures import MemoryErasureLedger
-from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.erasure import Erasure, ErasureLedger
+from cloud_sync.adapters.memory.erasures import MemoryErasureLedger
+from cloud_sync.adapters.memory.view_log import MemoryViewLog
+from cloud_sync.adapters.postgres.erasures import PostgresErasureLedger
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
+from cloud_sync.fleet.erasure import Erasure, ErasureLedger
 from cloud_sync.gallery import (
     DropTemplate,
     IssuerKey,
@@ -21,7 +21,7 @@ from cloud_sync.gallery import (
     PutSetting,
     PutTemplate,
 )
-from cloud_sync.view import EdgeNode, Head, HistoryGone, SpaceRefused, ViewLog
+from cloud_sync.stream.view import EdgeNode, Head, HistoryGone, SpaceRefused, ViewLog
 from cloud_sync.view_id import next_view
 from tests.fleet import NOON
 from tests.keys import SAFE

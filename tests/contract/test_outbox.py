@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from cloud_sync.adapters.memory_outbox import MemoryOutbox
-from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
-from cloud_sync.outbox import GENESIS, Outbox, OutboxForked
-from cloud_sync.signing import Intact, NodeKey, verify_chain
+from cloud_sync.adapters.disk.sqlite_outbox import SqliteOutbox
+from cloud_sync.adapters.memory.outbox import MemoryOutbox
+from cloud_sync.taps.outbox import GENESIS, Outbox, OutboxForked
+from cloud_sync.taps.signing import Intact, NodeKey, verify_chain
 from tests.taps import START, tap
 
 KEY = NodeKey(bytes(range(32)))

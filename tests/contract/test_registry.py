@@ -7,12 +7,13 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters.memory_registry import MemoryRegistry
-from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.postgres_registry import PostgresRegistry
-from cloud_sync.bootstrap import VALIDITY_MAX, Applicant, Token, TokenFlaw, made
-from cloud_sync.device import (
+from cloud_sync.adapters.memory.registry import MemoryRegistry
+from cloud_sync.adapters.memory.view_log import MemoryViewLog
+from cloud_sync.adapters.postgres.registry import PostgresRegistry
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
+from cloud_sync.stream.view import EdgeNode, ViewLog
+from cloud_sync.trust.bootstrap import VALIDITY_MAX, Applicant, Token, TokenFlaw, made
+from cloud_sync.trust.device import (
     BACKDATED,
     GRACE,
     LIFETIME,
@@ -21,8 +22,14 @@ from cloud_sync.device import (
     Identity,
     Known,
 )
-from cloud_sync.registry import AUDIT_KEPT, AuditLine, Device, DeviceRegistry, RegistryFailed, What
-from cloud_sync.view import EdgeNode, ViewLog
+from cloud_sync.trust.registry import (
+    AUDIT_KEPT,
+    AuditLine,
+    Device,
+    DeviceRegistry,
+    RegistryFailed,
+    What,
+)
 from tests.keys import SAFE
 
 BELL = Identity("bell-tower", "edge-1")
@@ -209,7 +216,8 @@ class TestAudit:
         self, cloud: Cloud, noon: datetime, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """However many refused tokens there are, the table stays small and the rest is there."""
-        from cloud_sync.adapters import memory_registry, postgres_registry
+        from cloud_sync.adapters.memory import registry as memory_registry
+        from cloud_sync.adapters.postgres import registry as postgres_registry
 
         monkeypatch.setattr(postgres_registry, "AUDIT_KEPT", 50)
         monkeypatch.setattr(memory_registry, "AUDIT_KEPT", 50)

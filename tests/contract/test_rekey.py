@@ -11,24 +11,25 @@ import numpy.typing as npt
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import master, model_change, rekey
-from cloud_sync.adapters import postgres as cloud
-from cloud_sync.adapters import sealing as cloud_sealing
-from cloud_sync.adapters.at_rest import needed
-from cloud_sync.adapters.erasures import PostgresErasureLedger
-from cloud_sync.adapters.granted import Granted
-from cloud_sync.adapters.membership import Membership
-from cloud_sync.adapters.memory_keys import MemoryKeyStore, MemoryVault
-from cloud_sync.adapters.outgoing import Outgoing, Sealing
+from cloud_sync.adapters.grpc.granted import Granted
+from cloud_sync.adapters.grpc.outgoing import Outgoing, Sealing
+from cloud_sync.adapters.memory.keys import MemoryKeyStore, MemoryVault
+from cloud_sync.adapters.postgres import master, model_change
+from cloud_sync.adapters.postgres import view_log as cloud
+from cloud_sync.adapters.postgres.at_rest import needed
+from cloud_sync.adapters.postgres.erasures import PostgresErasureLedger
+from cloud_sync.adapters.postgres.membership import Membership
+from cloud_sync.adapters.postgres.rekeying import rekey
+from cloud_sync.adapters.postgres.rekeying import sealing as cloud_sealing
 from cloud_sync.content import Space, unpack
 from cloud_sync.gallery import Change, DropTemplate, PutTemplate, Template
-from cloud_sync.key_store import KeysFailed
-from cloud_sync.messages import Bookmark, Chunk, FromCloud, Hello, Snapshot
-from cloud_sync.opener import Trust
-from cloud_sync.rotation import PLAIN
-from cloud_sync.safe import MASTER_TEMPLATE, VIEW_ITEM, Safe, key_id_of
-from cloud_sync.seal import Label, template_label
-from cloud_sync.view import EdgeNode
+from cloud_sync.secrecy.key_store import KeysFailed
+from cloud_sync.secrecy.opener import Trust
+from cloud_sync.secrecy.rotation import PLAIN
+from cloud_sync.secrecy.safe import MASTER_TEMPLATE, VIEW_ITEM, Safe, key_id_of
+from cloud_sync.secrecy.seal import Label, template_label
+from cloud_sync.stream.messages import Bookmark, Chunk, FromCloud, Hello, Snapshot
+from cloud_sync.stream.view import EdgeNode
 from cloud_sync.view_id import next_view
 from cloud_sync.wire import response_from_proto
 from edge_gate.adapters.faiss_gallery import FaissGallery
@@ -375,7 +376,7 @@ class TestRekey:
         self, city: City, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Who leaves a view while its new records are being prepared does not come back."""
-        from cloud_sync.adapters import turn_view
+        from cloud_sync.adapters.postgres.rekeying import turn_view
 
         ana, ben = city.enroll(1), city.enroll(2)
         real = turn_view._turned

@@ -9,10 +9,9 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from cloud_sync.adapters.memory import MemoryReplica
-from cloud_sync.adapters.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.disk.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.memory.replica import MemoryReplica
 from cloud_sync.content import Space, content_hash, key_of, pack
-from cloud_sync.digest import bucket_of, differing, summed
 from cloud_sync.gallery import (
     Change,
     Delta,
@@ -28,12 +27,13 @@ from cloud_sync.gallery import (
     SettingName,
     Template,
 )
-from cloud_sync.grant import KeyGrant
-from cloud_sync.messages import Repair
-from cloud_sync.opener import Opener
-from cloud_sync.replica import Holding, Replica, SnapshotRefused, Standing, WrongRevision
-from cloud_sync.rotation import RotationSeed
-from cloud_sync.seal import Label, StationCipher, seal_vector
+from cloud_sync.secrecy.grant import KeyGrant
+from cloud_sync.secrecy.opener import Opener
+from cloud_sync.secrecy.rotation import RotationSeed
+from cloud_sync.secrecy.seal import Label, StationCipher, seal_vector
+from cloud_sync.stream.digest import bucket_of, differing, summed
+from cloud_sync.stream.messages import Repair
+from cloud_sync.stream.replica import Holding, Replica, SnapshotRefused, Standing, WrongRevision
 from tests.templates import EPOCH, SPACE, deny, put, rider, setting, snapshot, template
 
 

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud_sync.adapters.memory_taps import MemoryTapLog
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.postgres_taps import PostgresTapLog
-from cloud_sync.outbox import GENESIS, SealedTap
-from cloud_sync.signing import NodeKey, seal
-from cloud_sync.tap_log import Batch, Blemish, EdgeUnknown, Receipt, TapLog
-from cloud_sync.view import EdgeNode
+from cloud_sync.adapters.memory.taps import MemoryTapLog
+from cloud_sync.adapters.postgres.taps import PostgresTapLog
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
+from cloud_sync.stream.view import EdgeNode
+from cloud_sync.taps.outbox import GENESIS, SealedTap
+from cloud_sync.taps.signing import NodeKey, seal
+from cloud_sync.taps.tap_log import Batch, Blemish, EdgeUnknown, Receipt, TapLog
 from tests.keys import SAFE
 from tests.taps import tap
 

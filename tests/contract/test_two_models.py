@@ -8,11 +8,11 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import model_change
-from cloud_sync.adapters import postgres as cloud
+from cloud_sync.adapters.postgres import model_change
+from cloud_sync.adapters.postgres import view_log as cloud
 from cloud_sync.gallery import PutTemplate
-from cloud_sync.model_change import ModelState, Phase, ended
-from cloud_sync.view import EdgeNode
+from cloud_sync.master.model_change import ModelState, Phase, ended
+from cloud_sync.stream.view import EdgeNode
 from cloud_sync.view_id import next_view
 from edge_gate.adapters.memory_eye import MemoryEye
 from edge_gate.face import Embedding

@@ -10,12 +10,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from cloud_sync.adapters.memory_keys import MemoryVault
-from cloud_sync.adapters.tmpfs_vault import TmpfsVault, default_folder
-from cloud_sync.adapters.vault_sweep import UNTOLD, home_of, remove, sweep_vaults
-from cloud_sync.grant import KeyGrant
-from cloud_sync.rotation import RotationSeed
-from cloud_sync.vault import Vault, VaultFailed
+from cloud_sync.adapters.disk.tmpfs_vault import TmpfsVault, default_folder
+from cloud_sync.adapters.disk.vault_sweep import UNTOLD, home_of, remove, sweep_vaults
+from cloud_sync.adapters.memory.keys import MemoryVault
+from cloud_sync.secrecy.grant import KeyGrant
+from cloud_sync.secrecy.rotation import RotationSeed
+from cloud_sync.secrecy.vault import Vault, VaultFailed
 
 GRANT = KeyGrant(
     station_id="S1",

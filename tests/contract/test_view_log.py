@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.adapters.postgres import PostgresViewLog
+from cloud_sync.adapters.memory.view_log import MemoryViewLog
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
 from cloud_sync.content import (
     SettingRefused,
     Space,
@@ -36,7 +36,7 @@ from cloud_sync.gallery import (
     Template,
 )
 from cloud_sync.setting import TariffTable, written
-from cloud_sync.view import EdgeNode, HistoryGone, NodeRole, SpaceRefused, ViewLog
+from cloud_sync.stream.view import EdgeNode, HistoryGone, NodeRole, SpaceRefused, ViewLog
 from tests.keys import SAFE
 from tests.templates import SPACE, deny, poison, put, rider, setting, template
 
@@ -390,7 +390,7 @@ class TestPostgres:
         self, views: PostgresViewLog, engine: sa.Engine
     ) -> None:
         """Lines commit with the caller's own rows or not at all, and leave no gap behind."""
-        from cloud_sync.adapters.postgres import publish
+        from cloud_sync.adapters.postgres.view_log import publish
 
         with engine.connect() as connection, connection.begin() as transaction:
             publish(connection, [BELL], [put("Ana")], safe=SAFE, dimension=SPACE.dimension)
@@ -403,7 +403,7 @@ class TestPostgres:
 
     def test_revisions_commit_in_order(self, views: PostgresViewLog, engine: sa.Engine) -> None:
         """A second publication waits for the first: no reader sees revision 2 before 1."""
-        from cloud_sync.adapters.postgres import publish
+        from cloud_sync.adapters.postgres.view_log import publish
 
         with engine.connect() as first, first.begin():
             publish(first, [BELL], [put("Ana")], safe=SAFE, dimension=SPACE.dimension)

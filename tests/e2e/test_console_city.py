@@ -9,16 +9,16 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters.city_desk import PostgresCityDesk
-from cloud_sync.adapters.erasures import PostgresErasureLedger, erase
-from cloud_sync.adapters.metrics import MEDIA_TYPE, FleetCollector, exposition
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.postgres_fleet import PostgresFleetLog
-from cloud_sync.adapters.postgres_registry import PostgresRegistry
-from cloud_sync.erasure import Erasure
-from cloud_sync.master import Withdraw
-from cloud_sync.registry import AuditLine, What
+from cloud_sync.adapters.console.city_desk import PostgresCityDesk
+from cloud_sync.adapters.console.metrics import MEDIA_TYPE, FleetCollector, exposition
+from cloud_sync.adapters.postgres.erasures import PostgresErasureLedger, erase
+from cloud_sync.adapters.postgres.fleet import PostgresFleetLog
+from cloud_sync.adapters.postgres.registry import PostgresRegistry
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
+from cloud_sync.fleet.erasure import Erasure
+from cloud_sync.master.gallery import Withdraw
 from cloud_sync.setting import Mode
+from cloud_sync.trust.registry import AuditLine, What
 from cloud_sync.web.app import create_app
 from cloud_sync.web.sources import CityDoors, Exposition, Sources
 from fare.city import shipped

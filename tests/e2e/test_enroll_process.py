@@ -15,9 +15,9 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import postgres as cloud
+from cloud_sync.adapters.postgres import view_log as cloud
 from cloud_sync.gallery import PutKey, PutTemplate
-from cloud_sync.view import EdgeNode
+from cloud_sync.stream.view import EdgeNode
 from edge_gate import ride_code
 from edge_gate.ride_code import KeyRing, RideCodeConfig
 from tests.keys import SAFE

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from cloud_sync.adapters.system_clock import SystemClock
-from cloud_sync.presence import Allowance, Look, Outcome
+from cloud_sync.master.presence import Allowance, Look, Outcome
 from edge_gate.adapters.memory_presence import MemoryPresence
 from edge_gate.adapters.opencv import encode
 from edge_gate.adapters.pack import open_eye

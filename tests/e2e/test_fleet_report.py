@@ -12,16 +12,16 @@ import grpc
 import pytest
 from gateline.sync.v1 import fleet_service_pb2_grpc
 
-from cloud_sync.adapters.grpc_client import HealthReporter, ReporterConfig, dial
-from cloud_sync.adapters.grpc_server import ServerConfig, Stores, serve
-from cloud_sync.adapters.memory_fleet import MemoryFleetLog
-from cloud_sync.adapters.memory_registry import MemoryRegistry
-from cloud_sync.adapters.memory_taps import MemoryTapLog
-from cloud_sync.adapters.memory_view import MemoryViewLog
+from cloud_sync.adapters.grpc.client import HealthReporter, ReporterConfig, dial
+from cloud_sync.adapters.grpc.server import ServerConfig, Stores, serve
+from cloud_sync.adapters.memory.fleet import MemoryFleetLog
+from cloud_sync.adapters.memory.registry import MemoryRegistry
+from cloud_sync.adapters.memory.taps import MemoryTapLog
+from cloud_sync.adapters.memory.view_log import MemoryViewLog
+from cloud_sync.adapters.postgres.wakes import Wakes
 from cloud_sync.adapters.system_clock import SystemClock
-from cloud_sync.adapters.wakes import Wakes
-from cloud_sync.fleet import EdgeHealth
-from cloud_sync.view import EdgeNode
+from cloud_sync.fleet.health import EdgeHealth
+from cloud_sync.stream.view import EdgeNode
 from cloud_sync.wire import health_to_proto
 from tests.fleet import NOON, health
 from tests.served import free_port

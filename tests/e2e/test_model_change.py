@@ -16,36 +16,36 @@ import pytest
 import sqlalchemy as sa
 
 from cloud_sync import order
-from cloud_sync.adapters import erasures, model_change
-from cloud_sync.adapters import membership as membership_module
-from cloud_sync.adapters import next_view as next_view_module
-from cloud_sync.adapters import publish as publish_module
-from cloud_sync.adapters.erasures import PostgresErasureLedger
-from cloud_sync.adapters.grpc_client import FollowerConfig, GalleryFollower
-from cloud_sync.adapters.grpc_server import ServerConfig, Stores
-from cloud_sync.adapters.membership import ClaimOutcome, Membership
-from cloud_sync.adapters.mode_history import orders_of
-from cloud_sync.adapters.outgoing import Sealing
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.postgres_registry import PostgresRegistry
-from cloud_sync.adapters.postgres_taps import PostgresTapLog
-from cloud_sync.adapters.reconcile import Reconciler
-from cloud_sync.adapters.server_thread import ServerThread
-from cloud_sync.adapters.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.disk.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.disk.tmpfs_vault import TmpfsVault
+from cloud_sync.adapters.grpc.client import FollowerConfig, GalleryFollower
+from cloud_sync.adapters.grpc.outgoing import Sealing
+from cloud_sync.adapters.grpc.server import ServerConfig, Stores
+from cloud_sync.adapters.grpc.server_thread import ServerThread
+from cloud_sync.adapters.postgres import erasures, model_change
+from cloud_sync.adapters.postgres import membership as membership_module
+from cloud_sync.adapters.postgres import next_view as next_view_module
+from cloud_sync.adapters.postgres import publish as publish_module
+from cloud_sync.adapters.postgres.erasures import PostgresErasureLedger
+from cloud_sync.adapters.postgres.membership import ClaimOutcome, Membership
+from cloud_sync.adapters.postgres.mode_history import orders_of
+from cloud_sync.adapters.postgres.prefilter.reconcile import Reconciler
+from cloud_sync.adapters.postgres.registry import PostgresRegistry
+from cloud_sync.adapters.postgres.taps import PostgresTapLog
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
 from cloud_sync.adapters.system_clock import SystemClock
-from cloud_sync.adapters.tmpfs_vault import TmpfsVault
-from cloud_sync.backoff import Backoff
-from cloud_sync.budget import Budget
-from cloud_sync.claim import CHECK_IN
 from cloud_sync.content import Space
-from cloud_sync.erasure import Erasure
+from cloud_sync.fleet.erasure import Erasure
 from cloud_sync.gallery import Delta, DropTemplate, PutDenial, PutTemplate, Template
 from cloud_sync.generate import templates
-from cloud_sync.lease import Anchor, Lease
-from cloud_sync.master import Activate, MasterChange, PutMaster, Withdraw
-from cloud_sync.model_change import NotNow, Phase
-from cloud_sync.replica import Holding
-from cloud_sync.view import EdgeNode, SpaceRefused
+from cloud_sync.master.gallery import Activate, MasterChange, PutMaster, Withdraw
+from cloud_sync.master.model_change import NotNow, Phase
+from cloud_sync.prefilter.budget import Budget
+from cloud_sync.prefilter.claim import CHECK_IN
+from cloud_sync.stream.backoff import Backoff
+from cloud_sync.stream.lease import Anchor, Lease
+from cloud_sync.stream.replica import Holding
+from cloud_sync.stream.view import EdgeNode, SpaceRefused
 from cloud_sync.view_id import is_next, next_view
 from tests.cloud_city import BELL, DRUM, SOURCING
 from tests.keys import SAFE

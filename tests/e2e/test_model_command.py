@@ -20,10 +20,10 @@ import sqlalchemy as sa
 
 from cloud_sync import rolling
 from cloud_sync.__main__ import main as cloud_main
-from cloud_sync.adapters import postgres as cloud
-from cloud_sync.adapters.erasure_file import ErasureFile
-from cloud_sync.adapters.membership import Membership
-from cloud_sync.view import EdgeNode
+from cloud_sync.adapters.disk.erasure_file import ErasureFile
+from cloud_sync.adapters.postgres import view_log as cloud
+from cloud_sync.adapters.postgres.membership import Membership
+from cloud_sync.stream.view import EdgeNode
 from edge_gate.face import Embedding
 from enroll.__main__ import main as enroll_main
 from enroll.adapters.postgres import PostgresRiderStore

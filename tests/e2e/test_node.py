@@ -19,16 +19,16 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cloud_sync.adapters.node_key_file import load_or_make
-from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
-from cloud_sync.adapters.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.disk.node_key_file import load_or_make
+from cloud_sync.adapters.disk.sqlite_outbox import SqliteOutbox
+from cloud_sync.adapters.disk.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.disk.tmpfs_vault import SHARED_MEMORY, TmpfsVault, default_folder
+from cloud_sync.adapters.disk.vault_sweep import home_of
 from cloud_sync.adapters.system_clock import SystemClock
-from cloud_sync.adapters.tmpfs_vault import SHARED_MEMORY, TmpfsVault, default_folder
-from cloud_sync.adapters.vault_sweep import home_of
 from cloud_sync.content import content_hash, root_hash
 from cloud_sync.gallery import Change, IssuerKey, PutKey, PutTemplate, Template
 from cloud_sync.generate import templates
-from cloud_sync.messages import Snapshot
+from cloud_sync.stream.messages import Snapshot
 from edge_gate.adapters.opencv import encode
 from edge_gate.adapters.pack import open_eye
 from edge_gate.config import parse

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.adapters.grpc_client import (
+from cloud_sync.adapters.grpc.client import (
     Badge,
     CertificateKeeper,
     DeviceAway,
@@ -20,16 +20,16 @@ from cloud_sync.adapters.grpc_client import (
     fetched_ca,
     join,
 )
-from cloud_sync.adapters.grpc_device_client import renew_late
-from cloud_sync.adapters.node_trust import NodeTrust
+from cloud_sync.adapters.grpc.device_client import renew_late
+from cloud_sync.adapters.grpc.node_trust import NodeTrust
 from cloud_sync.adapters.system_clock import SystemClock
-from cloud_sync.certificate import key_to_pem
-from cloud_sync.device import Identity
 from cloud_sync.gallery import PutTemplate
-from cloud_sync.outbox import Outbox
-from cloud_sync.registry import What
-from cloud_sync.signing import NodeKey
-from cloud_sync.view import EdgeNode
+from cloud_sync.stream.view import EdgeNode
+from cloud_sync.taps.outbox import Outbox
+from cloud_sync.taps.signing import NodeKey
+from cloud_sync.trust.certificate import key_to_pem
+from cloud_sync.trust.device import Identity
+from cloud_sync.trust.registry import What
 from tests.guarded import (
     BELL,
     DAY,
@@ -274,7 +274,7 @@ class TestUplink:
         self, cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Taps of an expired node arrive, its gallery is denied; renewed, it is as before."""
-        from cloud_sync.adapters import grpc_uplink
+        from cloud_sync.adapters.grpc import uplink as grpc_uplink
 
         monkeypatch.setattr(grpc_uplink, "_PAST_MAIN_S", 0.3)
         trust = kept(cloud.badge(age=8 * DAY), tmp_path / "trust")

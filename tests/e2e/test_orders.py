@@ -13,20 +13,20 @@ import pytest
 import sqlalchemy as sa
 
 from cloud_sync.__main__ import main
-from cloud_sync.adapters.grpc_client import FollowerConfig, GalleryFollower
-from cloud_sync.adapters.grpc_server import ServerConfig, Stores
-from cloud_sync.adapters.outgoing import Sealing
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.postgres_registry import PostgresRegistry
-from cloud_sync.adapters.postgres_taps import PostgresTapLog
-from cloud_sync.adapters.server_thread import ServerThread
-from cloud_sync.adapters.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.disk.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.disk.tmpfs_vault import TmpfsVault
+from cloud_sync.adapters.grpc.client import FollowerConfig, GalleryFollower
+from cloud_sync.adapters.grpc.outgoing import Sealing
+from cloud_sync.adapters.grpc.server import ServerConfig, Stores
+from cloud_sync.adapters.grpc.server_thread import ServerThread
+from cloud_sync.adapters.postgres.registry import PostgresRegistry
+from cloud_sync.adapters.postgres.taps import PostgresTapLog
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
 from cloud_sync.adapters.system_clock import SystemClock
-from cloud_sync.adapters.tmpfs_vault import TmpfsVault
 from cloud_sync.content import Space
-from cloud_sync.serve_view import ServeConfig
 from cloud_sync.setting import Mode
-from cloud_sync.view import EdgeNode
+from cloud_sync.stream.serve_view import ServeConfig
+from cloud_sync.stream.view import EdgeNode
 from edge_gate.adapters.numpy_gallery import NumpyGallery
 from edge_gate.holdings import Holdings
 from edge_gate.moment import moment

@@ -13,33 +13,33 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters.faiss_index import FaissCandidateIndex
-from cloud_sync.adapters.grpc_client import (
+from cloud_sync.adapters.disk.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.grpc.client import (
     FollowerConfig,
     GalleryFollower,
     GrpcPresence,
     PresenceConfig,
 )
-from cloud_sync.adapters.grpc_server import ServerConfig, Stores
-from cloud_sync.adapters.membership import Membership
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.postgres_registry import PostgresRegistry
-from cloud_sync.adapters.postgres_taps import PostgresTapLog
-from cloud_sync.adapters.presence_desk import DeskConfig, PresenceDesk
-from cloud_sync.adapters.server_thread import ServerThread
-from cloud_sync.adapters.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.grpc.server import ServerConfig, Stores
+from cloud_sync.adapters.grpc.server_thread import ServerThread
+from cloud_sync.adapters.index.faiss_index import FaissCandidateIndex
+from cloud_sync.adapters.index.presence_desk import DeskConfig, PresenceDesk
+from cloud_sync.adapters.postgres.membership import Membership
+from cloud_sync.adapters.postgres.registry import PostgresRegistry
+from cloud_sync.adapters.postgres.taps import PostgresTapLog
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
 from cloud_sync.adapters.system_clock import SystemClock
-from cloud_sync.backoff import Backoff
-from cloud_sync.budget import Budget
 from cloud_sync.calibration import from_table
 from cloud_sync.content import Space
 from cloud_sync.gallery import Change, Delta, PutTemplate, Template
 from cloud_sync.generate import templates
-from cloud_sync.lease import Anchor, Lease
-from cloud_sync.master import Activate, Deactivate, MasterChange, PutMaster, Withdraw
-from cloud_sync.presence import Allowance, Look, Outcome
-from cloud_sync.replica import Holding
-from cloud_sync.view import EdgeNode, NodeRole
+from cloud_sync.master.gallery import Activate, Deactivate, MasterChange, PutMaster, Withdraw
+from cloud_sync.master.presence import Allowance, Look, Outcome
+from cloud_sync.prefilter.budget import Budget
+from cloud_sync.stream.backoff import Backoff
+from cloud_sync.stream.lease import Anchor, Lease
+from cloud_sync.stream.replica import Holding
+from cloud_sync.stream.view import EdgeNode, NodeRole
 from models.manifest import pack
 from tests.cloud_city import BELL, DRUM, SOURCING
 from tests.keys import SAFE

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import bench_reach
-from cloud_sync.adapters.bench_reach import ENROLL_P95_S, WITHDRAW_P99_S, ReachFigures, reach
-from cloud_sync.adapters.postgres import PostgresViewLog
+from cloud_sync.adapters.bench import reach as bench_reach
+from cloud_sync.adapters.bench.reach import ENROLL_P95_S, WITHDRAW_P99_S, ReachFigures, reach
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
 from cloud_sync.adapters.system_clock import SystemClock
 from tests.cloud_city import small_city
 

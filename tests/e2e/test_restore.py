@@ -14,11 +14,11 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters.erasures import PostgresErasureLedger
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.replay import leaving, replay
-from cloud_sync.erasure import Erasure
-from cloud_sync.view import EdgeNode
+from cloud_sync.adapters.postgres.erasures import PostgresErasureLedger
+from cloud_sync.adapters.postgres.replay import leaving, replay
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
+from cloud_sync.fleet.erasure import Erasure
+from cloud_sync.stream.view import EdgeNode
 from enroll.adapters.postgres import PostgresRiderStore
 from enroll.consent import Purpose
 from enroll.rider import RiderEvent, RiderState

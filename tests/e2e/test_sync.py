@@ -28,8 +28,11 @@ import sqlalchemy as sa
 from gateline.sync.v1 import gallery_service_pb2 as pb
 from gateline.sync.v1 import gallery_service_pb2_grpc
 
-from cloud_sync.adapters import grpc_channel
-from cloud_sync.adapters.grpc_client import (
+from cloud_sync.adapters.disk.sqlite_outbox import SqliteOutbox
+from cloud_sync.adapters.disk.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.disk.tmpfs_vault import TmpfsVault
+from cloud_sync.adapters.grpc import channel as grpc_channel
+from cloud_sync.adapters.grpc.client import (
     FollowerConfig,
     GalleryFollower,
     GrpcTapSink,
@@ -37,19 +40,15 @@ from cloud_sync.adapters.grpc_client import (
     UplinkConfig,
     dial,
 )
-from cloud_sync.adapters.grpc_server import Ports, ServerConfig, Stores, serve
-from cloud_sync.adapters.item_row import label_of
-from cloud_sync.adapters.memory import MemoryReplica
-from cloud_sync.adapters.memory_keys import MemoryVault
-from cloud_sync.adapters.outgoing import Sealing
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.postgres_registry import PostgresRegistry
-from cloud_sync.adapters.postgres_taps import PostgresTapLog
-from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
-from cloud_sync.adapters.sqlite_replica import SqliteReplica
-from cloud_sync.adapters.tmpfs_vault import TmpfsVault
-from cloud_sync.adapters.wakes import Wakes, conninfo, listen
-from cloud_sync.backoff import Backoff
+from cloud_sync.adapters.grpc.outgoing import Sealing
+from cloud_sync.adapters.grpc.server import Ports, ServerConfig, Stores, serve
+from cloud_sync.adapters.memory.keys import MemoryVault
+from cloud_sync.adapters.memory.replica import MemoryReplica
+from cloud_sync.adapters.postgres.item_row import label_of
+from cloud_sync.adapters.postgres.registry import PostgresRegistry
+from cloud_sync.adapters.postgres.taps import PostgresTapLog
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
+from cloud_sync.adapters.postgres.wakes import Wakes, conninfo, listen
 from cloud_sync.content import Space, content_hash
 from cloud_sync.gallery import (
     Change,
@@ -64,18 +63,19 @@ from cloud_sync.gallery import (
     Template,
 )
 from cloud_sync.generate import templates
-from cloud_sync.lease import Anchor, Lease
-from cloud_sync.messages import Hello
-from cloud_sync.outbox import Outbox
-from cloud_sync.replica import Holding, Replica
-from cloud_sync.safe import VIEW_ITEM
-from cloud_sync.seal import template_label
-from cloud_sync.serve_view import ServeConfig
-from cloud_sync.signing import NodeKey
-from cloud_sync.tap_log import Batch, Receipt
-from cloud_sync.uplink import LinkDown, LinkRefused, Outcome, Position, step
-from cloud_sync.vault import Vault
-from cloud_sync.view import EdgeNode, Page
+from cloud_sync.secrecy.safe import VIEW_ITEM
+from cloud_sync.secrecy.seal import template_label
+from cloud_sync.secrecy.vault import Vault
+from cloud_sync.stream.backoff import Backoff
+from cloud_sync.stream.lease import Anchor, Lease
+from cloud_sync.stream.messages import Hello
+from cloud_sync.stream.replica import Holding, Replica
+from cloud_sync.stream.serve_view import ServeConfig
+from cloud_sync.stream.view import EdgeNode, Page
+from cloud_sync.taps.outbox import Outbox
+from cloud_sync.taps.signing import NodeKey
+from cloud_sync.taps.tap_log import Batch, Receipt
+from cloud_sync.taps.uplink import LinkDown, LinkRefused, Outcome, Position, step
 from cloud_sync.wire import request_to_proto
 from tests.keys import SAFE
 from tests.proxy import Proxy
@@ -466,7 +466,7 @@ class TestGallery:
         bad = np.full(512, np.nan, "<f2").tobytes()
         poison = SAFE.seal(VIEW_ITEM, bad, template_label(label_of(PEOPLE[1])))
         with caplog.at_level(logging.ERROR), cloud.engine.begin() as connection:
-            from cloud_sync.adapters.postgres import publish
+            from cloud_sync.adapters.postgres.view_log import publish
 
             publish(connection, [STATION], put(0, 1, 2), safe=SAFE)
             connection.execute(

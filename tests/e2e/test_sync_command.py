@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.view import EdgeNode
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
+from cloud_sync.stream.view import EdgeNode
 from fare.adapters import database
 from tests.keys import safe_in
 from tests.leaks import keys_below, leaks

@@ -21,28 +21,28 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gateline.sync.v1 import device_service_pb2 as pb
 from gateline.sync.v1 import device_service_pb2_grpc
 
-from cloud_sync import possession
-from cloud_sync.adapters import grpc_guard
-from cloud_sync.adapters.grpc_channel import dial_device
-from cloud_sync.adapters.grpc_client import (
+from cloud_sync.adapters.grpc import guard as grpc_guard
+from cloud_sync.adapters.grpc.channel import dial_device
+from cloud_sync.adapters.grpc.client import (
     Badge,
     GrpcTapSink,
     dial,
     fetched_ca,
 )
-from cloud_sync.adapters.grpc_device_client import GraceTapSink, renew_late
-from cloud_sync.adapters.grpc_guard import Guard
-from cloud_sync.adapters.memory_authority import MemoryAuthority
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.postgres_registry import PostgresRegistry
+from cloud_sync.adapters.grpc.device_client import GraceTapSink, renew_late
+from cloud_sync.adapters.grpc.guard import Guard
+from cloud_sync.adapters.memory.authority import MemoryAuthority
+from cloud_sync.adapters.postgres.registry import PostgresRegistry
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
+from cloud_sync.adapters.postgres.wakes import conninfo
 from cloud_sync.adapters.system_clock import SystemClock
-from cloud_sync.adapters.wakes import conninfo
-from cloud_sync.authority import bundle
-from cloud_sync.certificate import digest_of, new_request
-from cloud_sync.device import ALLOWED, CertificateState, Identity, Power
-from cloud_sync.registry import What
-from cloud_sync.tap_log import Batch
-from cloud_sync.uplink import LinkDown, LinkRefused
+from cloud_sync.taps.tap_log import Batch
+from cloud_sync.taps.uplink import LinkDown, LinkRefused
+from cloud_sync.trust import possession
+from cloud_sync.trust.authority import bundle
+from cloud_sync.trust.certificate import digest_of, new_request
+from cloud_sync.trust.device import ALLOWED, CertificateState, Identity, Power
+from cloud_sync.trust.registry import What
 from tests.guarded import (
     BELL,
     DAY,

@@ -12,10 +12,10 @@ from uuid import UUID
 
 import apsw
 
-from cloud_sync.adapters.disk import Disk
-from cloud_sync.adapters.outbox_file import Synchronous
-from cloud_sync.adapters.sqlite_outbox import SqliteConfig, SqliteOutbox
-from cloud_sync.signing import NodeKey
+from cloud_sync.adapters.disk.files import Disk
+from cloud_sync.adapters.disk.outbox_file import Synchronous
+from cloud_sync.adapters.disk.sqlite_outbox import SqliteConfig, SqliteOutbox
+from cloud_sync.taps.signing import NodeKey
 from edge_gate.barrier import Barrier
 from edge_gate.tapping import Credential, MayPass, Place, Tapper
 from fare.tap import Direction, Medium, Tap

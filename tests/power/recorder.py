@@ -17,7 +17,7 @@ from typing import Literal
 
 import apsw
 
-from cloud_sync.adapters.disk import Disk
+from cloud_sync.adapters.disk.files import Disk
 
 SECTOR = 512
 _NAMES = itertools.count()

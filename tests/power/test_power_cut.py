@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.adapters.outbox_file import Synchronous
+from cloud_sync.adapters.disk.outbox_file import Synchronous
 from tests.power.power_cut import (
     SHIPPED,
     Run,

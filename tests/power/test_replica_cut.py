@@ -9,11 +9,11 @@ from uuid import UUID
 
 import pytest
 
-from cloud_sync.adapters.sqlite_replica import ReplicaConfig, SqliteReplica
+from cloud_sync.adapters.disk.sqlite_replica import ReplicaConfig, SqliteReplica
 from cloud_sync.gallery import Change, Delta, DropTemplate, IssuerKey, PutKey
-from cloud_sync.lease import Lease
-from cloud_sync.messages import Repair
-from cloud_sync.replica import Replica
+from cloud_sync.stream.lease import Lease
+from cloud_sync.stream.messages import Repair
+from cloud_sync.stream.replica import Replica
 from tests.power.power_cut import Cut, lay_out
 from tests.power.recorder import Recorder, RecordingDisk, recording
 from tests.templates import EPOCH, deny, put, rider, setting, snapshot

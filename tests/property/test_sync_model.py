@@ -23,20 +23,20 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from cloud_sync import follow, serve_view
-from cloud_sync.adapters.memory import MemoryReplica
-from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.adapters.mending import Digests, Mending
-from cloud_sync.adapters.shelf import Parcel, parcel
-from cloud_sync.credit import Credit
-from cloud_sync.digest import open_key
-from cloud_sync.follow import Follower
+from cloud_sync.adapters.grpc.mending import Digests, Mending
+from cloud_sync.adapters.grpc.shelf import Parcel, parcel
+from cloud_sync.adapters.memory.replica import MemoryReplica
+from cloud_sync.adapters.memory.view_log import MemoryViewLog
 from cloud_sync.gallery import DropTemplate, PutTemplate
-from cloud_sync.lease import Anchor, is_usable
-from cloud_sync.messages import FromCloud, FromEdge, Hello
-from cloud_sync.replica import ReplicaFailed, SnapshotRefused, WrongRevision
-from cloud_sync.serve_view import ServeConfig, Serving
-from cloud_sync.view import EdgeNode, HistoryGone, NeedsSnapshot, plan
+from cloud_sync.stream import follow, serve_view
+from cloud_sync.stream.credit import Credit
+from cloud_sync.stream.digest import open_key
+from cloud_sync.stream.follow import Follower
+from cloud_sync.stream.lease import Anchor, is_usable
+from cloud_sync.stream.messages import FromCloud, FromEdge, Hello
+from cloud_sync.stream.replica import ReplicaFailed, SnapshotRefused, WrongRevision
+from cloud_sync.stream.serve_view import ServeConfig, Serving
+from cloud_sync.stream.view import EdgeNode, HistoryGone, NeedsSnapshot, plan
 from tests.forgetful import Forgetful
 from tests.templates import SPACE, put, rider
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from cloud_sync.messages import NackCode
+from cloud_sync.stream.messages import NackCode
 
 
 class Broken(AssertionError):

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cloud_sync.gallery import Change, DropTemplate, PutDenial, PutTemplate
-from cloud_sync.replica import Standing
-from cloud_sync.serve_view import WINDOW
-from cloud_sync.tap_log import Batch, Receipt
+from cloud_sync.stream.replica import Standing
+from cloud_sync.stream.serve_view import WINDOW
+from cloud_sync.taps.tap_log import Batch, Receipt
 from tests.sim.books import Broken
 from tests.templates import SPACE
 

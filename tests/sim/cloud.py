@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from cloud_sync import serve_view
-from cloud_sync.adapters.memory_master import MemoryMasterGallery
-from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.adapters.mending import Digests, Mending
-from cloud_sync.adapters.shelf import Parcel, parcel
-from cloud_sync.digest import open_key
+from cloud_sync.adapters.grpc.mending import Digests, Mending
+from cloud_sync.adapters.grpc.shelf import Parcel, parcel
+from cloud_sync.adapters.memory.master import MemoryMasterGallery
+from cloud_sync.adapters.memory.view_log import MemoryViewLog
 from cloud_sync.gallery import Change, DropTemplate, PutTemplate
-from cloud_sync.master import Activate, Erase, PutMaster, Withdraw
-from cloud_sync.messages import (
+from cloud_sync.master.gallery import Activate, Erase, PutMaster, Withdraw
+from cloud_sync.stream import serve_view
+from cloud_sync.stream.digest import open_key
+from cloud_sync.stream.messages import (
     Ack,
     Bookmark,
     Chunk,
@@ -27,9 +27,9 @@ from cloud_sync.messages import (
     Refusal,
     Repair,
 )
-from cloud_sync.serve_view import ServeConfig, Serving
-from cloud_sync.tap_log import Batch
-from cloud_sync.view import HistoryGone, NeedsSnapshot
+from cloud_sync.stream.serve_view import ServeConfig, Serving
+from cloud_sync.stream.view import HistoryGone, NeedsSnapshot
+from cloud_sync.taps.tap_log import Batch
 from tests.sim import checks
 from tests.sim.parts import START, node_of
 from tests.sim.wire import Link

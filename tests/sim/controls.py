@@ -11,15 +11,16 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from cloud_sync import follow, serve_view, uplink
-from cloud_sync.adapters.memory import MemoryReplica
-from cloud_sync.adapters.memory_taps import MemoryTapLog
-from cloud_sync.credit import WINDOW_BYTES, Credit
+from cloud_sync.adapters.memory.replica import MemoryReplica
+from cloud_sync.adapters.memory.taps import MemoryTapLog
 from cloud_sync.gallery import Delta
-from cloud_sync.messages import Chunk
-from cloud_sync.outbox import GENESIS
-from cloud_sync.serving import Step
-from cloud_sync.tap_log import Batch, Receipt
+from cloud_sync.stream import follow, serve_view
+from cloud_sync.stream.credit import WINDOW_BYTES, Credit
+from cloud_sync.stream.messages import Chunk
+from cloud_sync.stream.serving import Step
+from cloud_sync.taps import uplink
+from cloud_sync.taps.outbox import GENESIS
+from cloud_sync.taps.tap_log import Batch, Receipt
 from tests.forgetful import Forgetful
 from tests.sim.cloud import Cloud
 from tests.sim.node import Node

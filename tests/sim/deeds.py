@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cloud_sync.content import content_hash
-from cloud_sync.follow import Follower
 from cloud_sync.gallery import (
     Change,
     Denial,
@@ -18,8 +17,9 @@ from cloud_sync.gallery import (
     PutTemplate,
     Template,
 )
-from cloud_sync.messages import NackCode
-from cloud_sync.serve_view import Serving
+from cloud_sync.stream.follow import Follower
+from cloud_sync.stream.messages import NackCode
+from cloud_sync.stream.serve_view import Serving
 from tests.sim.options import HOUR_S
 from tests.templates import SPACE, template
 

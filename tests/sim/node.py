@@ -5,17 +5,18 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from cloud_sync import follow, uplink
-from cloud_sync.adapters.memory_outbox import MemoryOutbox
-from cloud_sync.backoff import Backoff
-from cloud_sync.digest import open_key
-from cloud_sync.follow import Follower
+from cloud_sync.adapters.memory.outbox import MemoryOutbox
 from cloud_sync.gallery import Template
-from cloud_sync.lease import Anchor, assumed
-from cloud_sync.messages import FromCloud
-from cloud_sync.outbox import OutboxFailed
-from cloud_sync.replica import ReplicaFailed, SnapshotRefused, WrongRevision
-from cloud_sync.tap_log import Batch, Receipt
+from cloud_sync.stream import follow
+from cloud_sync.stream.backoff import Backoff
+from cloud_sync.stream.digest import open_key
+from cloud_sync.stream.follow import Follower
+from cloud_sync.stream.lease import Anchor, assumed
+from cloud_sync.stream.messages import FromCloud
+from cloud_sync.stream.replica import ReplicaFailed, SnapshotRefused, WrongRevision
+from cloud_sync.taps import uplink
+from cloud_sync.taps.outbox import OutboxFailed
+from cloud_sync.taps.tap_log import Batch, Receipt
 from tests.sim import checks
 from tests.sim.parts import KEYS, START
 from tests.sim.wire import Link

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cloud_sync import follow, lease, serve_view, uplink, view
-from cloud_sync.adapters.memory import MemoryReplica
-from cloud_sync.adapters.memory_taps import MemoryTapLog
-from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.signing import NodeKey
-from cloud_sync.view import EdgeNode
+from cloud_sync.adapters.memory.replica import MemoryReplica
+from cloud_sync.adapters.memory.taps import MemoryTapLog
+from cloud_sync.adapters.memory.view_log import MemoryViewLog
+from cloud_sync.stream import follow, lease, serve_view, view
+from cloud_sync.stream.view import EdgeNode
+from cloud_sync.taps import uplink
+from cloud_sync.taps.signing import NodeKey
 from tests.sim.options import EDGES
 
 START = datetime(2026, 5, 4, 6, tzinfo=UTC)

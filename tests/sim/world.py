@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from cloud_sync.follow import DIGEST_S
-from cloud_sync.serve_view import Tick
-from cloud_sync.tap_log import Batch
+from cloud_sync.stream.follow import DIGEST_S
+from cloud_sync.stream.serve_view import Tick
+from cloud_sync.taps.tap_log import Batch
 from tests.sim import checks, deeds
 from tests.sim.books import Books, Broken
 from tests.sim.cloud import Cloud

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from cloud_sync.adapters.memory_fleet import MemoryFleetLog
-from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.adapters.metrics import FleetCollector, exposition
-from cloud_sync.adapters.view_metrics import ViewCollector
-from cloud_sync.findings import Finding
+from cloud_sync.adapters.console.metrics import FleetCollector, exposition
+from cloud_sync.adapters.console.view_metrics import ViewCollector
+from cloud_sync.adapters.memory.fleet import MemoryFleetLog
+from cloud_sync.adapters.memory.view_log import MemoryViewLog
+from cloud_sync.fleet.findings import Finding
 from edge_gate.reason import DenyReason
 from edge_gate.screen import MESSAGES
 from tests.sim.controls import CONTROLS

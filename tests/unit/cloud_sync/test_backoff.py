@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_sync.backoff import Backoff
+from cloud_sync.stream.backoff import Backoff
 
 
 class TestBackoff:

@@ -3,9 +3,9 @@
 import time
 from functools import partial
 
-from cloud_sync.adapters import bench_master
-from cloud_sync.adapters.faiss_codec import CodecConfig
-from cloud_sync.adapters.faiss_index import FaissIndexConfig
+from cloud_sync.adapters.bench import master as bench_master
+from cloud_sync.adapters.index.faiss_codec import CodecConfig
+from cloud_sync.adapters.index.faiss_index import FaissIndexConfig
 
 
 def test_counts_what_a_coarse_scan_loses() -> None:

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from cloud_sync.adapters.bench_views import views
-from cloud_sync.adapters.membership import Membership
-from cloud_sync.budget import Budget
+from cloud_sync.adapters.bench.views import views
+from cloud_sync.adapters.postgres.membership import Membership
+from cloud_sync.prefilter.budget import Budget
 from tests.cloud_city import SOURCING
 from tests.keys import SAFE
 

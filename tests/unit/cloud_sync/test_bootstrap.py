@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cloud_sync.bootstrap import (
+from cloud_sync.trust.bootstrap import (
     TOKEN_BYTES,
     VALIDITY_MAX,
     Applicant,
@@ -15,7 +15,7 @@ from cloud_sync.bootstrap import (
     made,
     written,
 )
-from cloud_sync.device import Identity
+from cloud_sync.trust.device import Identity
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 EDGE = Identity("bell-tower", "edge-1")

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import budgets, claims
-from cloud_sync.adapters.why import report, sizes
-from cloud_sync.budget import FIRST, FIRST_MOST, SECOND, SECOND_MOST, Budget, for_station
-from cloud_sync.master import Activate, PutMaster
+from cloud_sync.adapters.postgres import budgets, claims
+from cloud_sync.adapters.postgres.prefilter.why import report, sizes
+from cloud_sync.master.gallery import Activate, PutMaster
+from cloud_sync.prefilter.budget import FIRST, FIRST_MOST, SECOND, SECOND_MOST, Budget, for_station
 from tests.cloud_city import BELL, DRUM, NOON, City
 from tests.templates import rider, template
 

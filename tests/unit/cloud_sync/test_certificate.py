@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from cloud_sync import authority, possession
-from cloud_sync.authority import (
+from cloud_sync.taps.signing import NodeKey
+from cloud_sync.trust import authority, possession
+from cloud_sync.trust.authority import (
     AUTHORITY_LIFETIME,
     OVERLAP,
     Authority,
@@ -24,7 +25,7 @@ from cloud_sync.authority import (
     sign_node,
     signer,
 )
-from cloud_sync.certificate import (
+from cloud_sync.trust.certificate import (
     PEM_MAX,
     CertificateRefused,
     digest_of,
@@ -34,8 +35,7 @@ from cloud_sync.certificate import (
     read_node,
     read_request,
 )
-from cloud_sync.device import BACKDATED, GRACE, LIFETIME, Identity
-from cloud_sync.signing import NodeKey
+from cloud_sync.trust.device import BACKDATED, GRACE, LIFETIME, Identity
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 EDGE = Identity("bell-tower", "edge-1")

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from cloud_sync.chunk_signature import ChunkStamp, ChunkVerifier, CloudKey
+from cloud_sync.secrecy.chunk_signature import ChunkStamp, ChunkVerifier, CloudKey
 
 CLOUD = CloudKey(b"\x31" * 32)
 STAMP = ChunkStamp("S1", UUID(int=5), 900, 3, is_snapshot=True, sha256=bytes(range(32)))

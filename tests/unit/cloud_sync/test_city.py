@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cloud_sync import travel
-from cloud_sync.adapters.city_day import Options, SimulationRefused, run, simulate
-from cloud_sync.budget import Budget
+from cloud_sync.adapters.city.day import Options, SimulationRefused, run, simulate
 from cloud_sync.calibration import from_table
 from cloud_sync.city import people
 from cloud_sync.city.config import CityDay, DayUnreadable, parse
@@ -17,9 +15,11 @@ from cloud_sync.city.day import SOURCES, Known, Seen, _first_tier, _ranked
 from cloud_sync.city.memory import Past, remember
 from cloud_sync.city.people import Trips
 from cloud_sync.city.report import summed
-from cloud_sync.claim import HABIT, Claim
-from cloud_sync.habit import Visits, likelihood
-from cloud_sync.prefilter import desired
+from cloud_sync.prefilter import travel
+from cloud_sync.prefilter.budget import Budget
+from cloud_sync.prefilter.claim import HABIT, Claim
+from cloud_sync.prefilter.habit import Visits, likelihood
+from cloud_sync.prefilter.ranking import desired
 from fare.city import shipped
 from models import manifest
 from tests.templates import rider
@@ -122,7 +122,7 @@ class TestSameRules:
     """The arrays follow the shipped sources and the shipped ranking."""
 
     def test_likelihood(self) -> None:
-        """A rider's habit is worth the same here as in `cloud_sync.habit`."""
+        """A rider's habit is worth the same here as in `cloud_sync.prefilter.habit`."""
         eight, nine = np.float32(485), np.float32(545)
         one, other = np.array([0], np.int32), np.array([1], np.int32)
 
@@ -145,7 +145,7 @@ class TestSameRules:
         assert memory.likelihood(one, 8, other)[0] == 0
 
     def test_ranking(self) -> None:
-        """The first tier is the one that `cloud_sync.prefilter` cuts."""
+        """The first tier is the one that `cloud_sync.prefilter.ranking` cuts."""
         draw = np.random.default_rng(5)
         weights = np.round(draw.uniform(0, 0.9, 40) ** 4, 4)
         noon = datetime(2026, 5, 4, 12, tzinfo=UTC)

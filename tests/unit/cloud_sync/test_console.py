@@ -11,13 +11,13 @@ from uuid import UUID
 import httpx
 import pytest
 
-from cloud_sync.adapters.memory_erasures import MemoryErasureLedger
-from cloud_sync.adapters.memory_fleet import MemoryFleetLog
-from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.adapters.metrics import MEDIA_TYPE, FleetCollector, exposition
-from cloud_sync.findings import Finding, Severity
-from cloud_sync.fleet import EdgeHealth, FleetLogFailed, FleetNode
-from cloud_sync.view import EdgeNode
+from cloud_sync.adapters.console.metrics import MEDIA_TYPE, FleetCollector, exposition
+from cloud_sync.adapters.memory.erasures import MemoryErasureLedger
+from cloud_sync.adapters.memory.fleet import MemoryFleetLog
+from cloud_sync.adapters.memory.view_log import MemoryViewLog
+from cloud_sync.fleet.findings import Finding, Severity
+from cloud_sync.fleet.health import EdgeHealth, FleetLogFailed, FleetNode
+from cloud_sync.stream.view import EdgeNode
 from cloud_sync.web.app import ConsoleRules, create_app
 from cloud_sync.web.board import curves
 from cloud_sync.web.sources import CityDoors, Exposition, Sources

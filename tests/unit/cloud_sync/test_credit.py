@@ -1,6 +1,6 @@
 """How much may be on its way to an edge."""
 
-from cloud_sync.credit import (
+from cloud_sync.stream.credit import (
     FIRST_BYTES,
     LEAST_BYTES,
     PACE_S,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cloud_sync.crowd import SLICE, Crowd
+from cloud_sync.master.crowd import SLICE, Crowd
 
 MEASURED = ((0.9, 0.130), (0.99, 0.248), (0.999, 0.348), (0.9999, 0.429))
 """Quantiles of cosines between the templates of 500 people, by `open`."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_sync.device import (
+from cloud_sync.trust.device import (
     ALLOWED,
     BACKDATED,
     GRACE,

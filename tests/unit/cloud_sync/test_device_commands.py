@@ -10,14 +10,14 @@ import pytest
 import sqlalchemy as sa
 
 from cloud_sync.adapters.device_commands import Desk, add_to
-from cloud_sync.adapters.memory_authority import MemoryAuthority
-from cloud_sync.adapters.memory_registry import MemoryRegistry
-from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.authority import OVERLAP
-from cloud_sync.bootstrap import Applicant, digest_of
-from cloud_sync.device import BACKDATED, LIFETIME, Certified, Identity
-from cloud_sync.registry import What
-from cloud_sync.view import EdgeNode
+from cloud_sync.adapters.memory.authority import MemoryAuthority
+from cloud_sync.adapters.memory.registry import MemoryRegistry
+from cloud_sync.adapters.memory.view_log import MemoryViewLog
+from cloud_sync.stream.view import EdgeNode
+from cloud_sync.trust.authority import OVERLAP
+from cloud_sync.trust.bootstrap import Applicant, digest_of
+from cloud_sync.trust.device import BACKDATED, LIFETIME, Certified, Identity
+from cloud_sync.trust.registry import What
 
 BELL = Identity("bell-tower", "edge-1")
 

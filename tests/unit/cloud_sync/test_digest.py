@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_sync.content import content_hash, key_of
-from cloud_sync.digest import (
+from cloud_sync.gallery import Change, DropKey
+from cloud_sync.stream.digest import (
     BUCKETS,
     DIGEST_BYTES,
     UNREADABLE,
@@ -16,7 +17,6 @@ from cloud_sync.digest import (
     open_key,
     summed,
 )
-from cloud_sync.gallery import Change, DropKey
 from tests.templates import deny, put, setting
 
 KEY = bytes(range(32))

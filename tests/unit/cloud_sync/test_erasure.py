@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from cloud_sync.erasure import Erasure, NodeErasure, Proof, as_json, in_words, summary
+from cloud_sync.fleet.erasure import Erasure, NodeErasure, Proof, as_json, in_words, summary
 from tests.fleet import NOON
 from tests.templates import rider
 

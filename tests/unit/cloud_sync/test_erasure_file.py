@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.adapters.erasure_file import KEEP, ErasureFile
-from cloud_sync.chunk_signature import CloudKey
-from cloud_sync.erasure import Erasure, LedgerFailed
-from cloud_sync.erasure_line import LedgerBroken
+from cloud_sync.adapters.disk.erasure_file import KEEP, ErasureFile
+from cloud_sync.fleet.erasure import Erasure, LedgerFailed
+from cloud_sync.fleet.erasure_line import LedgerBroken
+from cloud_sync.secrecy.chunk_signature import CloudKey
 from tests.fleet import NOON
 from tests.templates import rider
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cloud_sync.exemption import CLAIMS, ExemptionRules, ModeOrder, doubted
 from cloud_sync.setting import Mode
+from cloud_sync.taps.exemption import CLAIMS, ExemptionRules, ModeOrder, doubted
 from fare.tap import TapFlag
 from tests.taps import tap
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cloud_sync.budget import Budget
-from cloud_sync.claim import HABIT, HOME, PRESENCE, Claim
-from cloud_sync.explain import Absence, Subject, as_json, explain, in_words
-from cloud_sync.master import Standing
-from cloud_sync.prefilter import desired
+from cloud_sync.master.gallery import Standing
+from cloud_sync.prefilter.budget import Budget
+from cloud_sync.prefilter.claim import HABIT, HOME, PRESENCE, Claim
+from cloud_sync.prefilter.explain import Absence, Subject, as_json, explain, in_words
+from cloud_sync.prefilter.ranking import desired
 from tests.templates import rider
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)

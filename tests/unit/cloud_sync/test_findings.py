@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from cloud_sync.findings import (
+from cloud_sync.fleet.findings import (
     Finding,
     FleetConfig,
     Found,
@@ -16,7 +16,7 @@ from cloud_sync.findings import (
     span,
     worst,
 )
-from cloud_sync.fleet import Answers, EdgeHealth, FleetNode, Report, lately
+from cloud_sync.fleet.health import Answers, EdgeHealth, FleetNode, Report, lately
 from tests.fleet import NOON, health, lane, node
 
 CRITICAL, WARNING, NOTE = Severity.CRITICAL, Severity.WARNING, Severity.NOTE

@@ -7,8 +7,9 @@ from uuid import UUID
 import pytest
 
 from cloud_sync.content import content_hash
-from cloud_sync.digest import DIGEST_BYTES
-from cloud_sync.follow import (
+from cloud_sync.gallery import Change, DropTemplate
+from cloud_sync.stream.digest import DIGEST_BYTES
+from cloud_sync.stream.follow import (
     DIGEST_AGAIN_S,
     DIGEST_S,
     SILENCE_S,
@@ -40,8 +41,7 @@ from cloud_sync.follow import (
     Tick,
     step,
 )
-from cloud_sync.gallery import Change, DropTemplate
-from cloud_sync.messages import (
+from cloud_sync.stream.messages import (
     Ack,
     Bookmark,
     Chunk,
@@ -56,7 +56,7 @@ from cloud_sync.messages import (
     Resume,
     UpgradeRequired,
 )
-from cloud_sync.replica import Standing
+from cloud_sync.stream.replica import Standing
 from tests.templates import EPOCH, SPACE, put, rider, snapshot
 
 OTHER = UUID(int=99)

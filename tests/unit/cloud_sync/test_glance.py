@@ -7,15 +7,16 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import candidates, claims, master
-from cloud_sync.adapters.glance import in_first
-from cloud_sync.adapters.known import find, versions_of
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.tables import VIEW_ITEM
-from cloud_sync.budget import FIRST, SECOND, Budget
+from cloud_sync.adapters.postgres import claims, master
+from cloud_sync.adapters.postgres.prefilter import candidates
+from cloud_sync.adapters.postgres.prefilter.glance import in_first
+from cloud_sync.adapters.postgres.prefilter.known import find, versions_of
+from cloud_sync.adapters.postgres.tables import VIEW_ITEM
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
 from cloud_sync.gallery import PutTemplate
-from cloud_sync.habit import Visits, least_for, likelihood
-from cloud_sync.master import Activate, Deactivate, PutMaster, Withdraw
+from cloud_sync.master.gallery import Activate, Deactivate, PutMaster, Withdraw
+from cloud_sync.prefilter.budget import FIRST, SECOND, Budget
+from cloud_sync.prefilter.habit import Visits, least_for, likelihood
 from fare.tap import Direction, Tap
 from tests.cloud_city import BELL, DRUM, NOON, NORTH, SOURCING, City, tiers
 from tests.contract.test_claim_store import tap

@@ -9,8 +9,8 @@ from gateline.sync.v1 import gallery_service_pb2 as pb
 
 from cloud_sync.content import Space
 from cloud_sync.gallery import DenialReason, DropTemplate, PutDenial, PutTemplate
-from cloud_sync.messages import Chunk, Hello, Refusal, Repair, Resume, Snapshot
-from cloud_sync.skew import agreed
+from cloud_sync.stream.messages import Chunk, Hello, Refusal, Repair, Resume, Snapshot
+from cloud_sync.stream.skew import agreed
 from cloud_sync.wire import (
     request_from_proto,
     request_to_proto,

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from cloud_sync.grant import (
+from cloud_sync.secrecy.grant import (
     GrantRefused,
     KeyGrant,
     StreamKey,
@@ -15,7 +15,7 @@ from cloud_sync.grant import (
     unwrap,
     wrap,
 )
-from cloud_sync.rotation import RotationSeed
+from cloud_sync.secrecy.rotation import RotationSeed
 
 EPOCH = UUID(int=5)
 GRANT = KeyGrant(

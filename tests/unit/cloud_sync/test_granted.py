@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from cloud_sync.adapters.granted import Granted
-from cloud_sync.adapters.memory_keys import MemoryKeyStore, MemoryVault
-from cloud_sync.grant import GrantRefused
-from cloud_sync.sealer import Sealer
+from cloud_sync.adapters.grpc.granted import Granted
+from cloud_sync.adapters.memory.keys import MemoryKeyStore, MemoryVault
+from cloud_sync.secrecy.grant import GrantRefused
+from cloud_sync.secrecy.sealer import Sealer
 from tests.templates import EPOCH, SPACE
 
 NEXT = UUID(int=0xE1)

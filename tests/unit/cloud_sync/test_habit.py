@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cloud_sync.claim import HABIT
-from cloud_sync.habit import (
+from cloud_sync.prefilter.claim import HABIT
+from cloud_sync.prefilter.habit import (
     HALF_LIFE,
     STEADY,
     Habit,

@@ -7,13 +7,13 @@ from uuid import UUID
 
 import pytest
 
-from cloud_sync.adapters.inbox import Inbox, StreamLost
-from cloud_sync.adapters.memory_keys import MemoryKeyStore
+from cloud_sync.adapters.grpc.inbox import Inbox, StreamLost
+from cloud_sync.adapters.memory.keys import MemoryKeyStore
 from cloud_sync.content import content_hash
-from cloud_sync.grant import StreamKey, unwrap
-from cloud_sync.messages import Chunk, FromCloud
-from cloud_sync.opener import Opener, Trust
-from cloud_sync.sealer import Sealer
+from cloud_sync.secrecy.grant import StreamKey, unwrap
+from cloud_sync.secrecy.opener import Opener, Trust
+from cloud_sync.secrecy.sealer import Sealer
+from cloud_sync.stream.messages import Chunk, FromCloud
 from cloud_sync.wire import response_to_proto
 from tests.templates import SPACE, put
 

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from cloud_sync.content import NORM_ERROR_MAX
 from cloud_sync.generate import templates
-from cloud_sync.intake import Cohort, IntakeConfig, IntakeFault, poisson_limit
+from cloud_sync.master.intake import Cohort, IntakeConfig, IntakeFault, poisson_limit
 
 Vector = npt.NDArray[np.float32]
 CONFIG = IntakeConfig()

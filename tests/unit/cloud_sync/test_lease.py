@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from cloud_sync.lease import Anchor, Lease, is_usable
+from cloud_sync.stream.lease import Anchor, Lease, is_usable
 
 HOUR = timedelta(hours=1)
 

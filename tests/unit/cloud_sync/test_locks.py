@@ -5,11 +5,11 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from cloud_sync.adapters.postgres import PostgresViewLog, publish
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog, publish
 from cloud_sync.content import content_hash
 from cloud_sync.gallery import DropTemplate, PutTemplate
 from cloud_sync.generate import templates
-from cloud_sync.view import EdgeNode
+from cloud_sync.stream.view import EdgeNode
 from tests.keys import SAFE
 
 _WAITS = sa.text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")

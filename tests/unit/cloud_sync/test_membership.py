@@ -5,14 +5,14 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import claims
-from cloud_sync.adapters.membership import ClaimOutcome
-from cloud_sync.budget import FIRST, SECOND
-from cloud_sync.claim import PRESENCE, bounded
+from cloud_sync.adapters.postgres import claims
+from cloud_sync.adapters.postgres.membership import ClaimOutcome
 from cloud_sync.content import TemplateRefused
-from cloud_sync.master import Activate, Deactivate, Erase, PutMaster, Withdraw
-from cloud_sync.sourcing import Sourcing
-from cloud_sync.travel import TravelConfig
+from cloud_sync.master.gallery import Activate, Deactivate, Erase, PutMaster, Withdraw
+from cloud_sync.prefilter.budget import FIRST, SECOND
+from cloud_sync.prefilter.claim import PRESENCE, bounded
+from cloud_sync.prefilter.sourcing import Sourcing
+from cloud_sync.prefilter.travel import TravelConfig
 from fare.tap import Direction
 from tests.cloud_city import BELL, DRUM, NOON, NORTH, ROOMY, SOURCING, City, tiers
 from tests.contract.test_claim_store import tap

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cloud_sync.model_change import (
+from cloud_sync.master.model_change import (
     ModelState,
     NotNow,
     Phase,

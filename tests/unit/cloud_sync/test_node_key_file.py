@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.adapters.node_key_file import KeyFileRefused, load_or_make
+from cloud_sync.adapters.disk.node_key_file import KeyFileRefused, load_or_make
 
 
 class TestLoadOrMake:

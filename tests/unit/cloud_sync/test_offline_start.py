@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from cloud_sync.adapters.grpc_follower import FollowerConfig, GalleryFollower
-from cloud_sync.adapters.memory import MemoryReplica
+from cloud_sync.adapters.grpc.follower import FollowerConfig, GalleryFollower
+from cloud_sync.adapters.memory.replica import MemoryReplica
 from cloud_sync.content import Space
-from cloud_sync.lease import Anchor, Lease, assumed, is_usable
+from cloud_sync.stream.lease import Anchor, Lease, assumed, is_usable
 from tests.trust import source
 
 HOUR = timedelta(hours=1)

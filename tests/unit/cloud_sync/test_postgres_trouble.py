@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters.memory_outbox import MemoryOutbox
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.postgres_taps import PostgresTapLog
-from cloud_sync.signing import NodeKey
-from cloud_sync.tap_log import Batch, Receipt, TapLogFailed
-from cloud_sync.view import EdgeNode, ViewLogFailed
+from cloud_sync.adapters.memory.outbox import MemoryOutbox
+from cloud_sync.adapters.postgres.taps import PostgresTapLog
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
+from cloud_sync.stream.view import EdgeNode, ViewLogFailed
+from cloud_sync.taps.signing import NodeKey
+from cloud_sync.taps.tap_log import Batch, Receipt, TapLogFailed
 from tests.keys import SAFE
 from tests.taps import tap
 from tests.templates import put, rider

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_sync.budget import FIRST, OUTSIDE, SECOND, Budget
-from cloud_sync.claim import (
+from cloud_sync.prefilter.budget import FIRST, OUTSIDE, SECOND, Budget
+from cloud_sync.prefilter.claim import (
     CHECK_IN,
     HABIT,
     HOME,
@@ -21,7 +21,7 @@ from cloud_sync.claim import (
     Claim,
     by_name,
 )
-from cloud_sync.prefilter import desired, differences, priority_of
+from cloud_sync.prefilter.ranking import desired, differences, priority_of
 from tests.templates import rider
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)

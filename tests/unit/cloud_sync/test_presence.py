@@ -9,7 +9,7 @@ import pytest
 
 from cloud_sync.calibration import from_table
 from cloud_sync.content import pack
-from cloud_sync.presence import Allowance, Look, Outcome, PresenceConfig, meant, threshold
+from cloud_sync.master.presence import Allowance, Look, Outcome, PresenceConfig, meant, threshold
 from cloud_sync.profile import PROFILES, STRICTEST
 from cloud_sync.wire.presence import (
     look_from_proto,

@@ -11,14 +11,15 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from cloud_sync.adapters import claims, master, reconcile
-from cloud_sync.adapters.known import find
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.reconcile import Due, ReconcileConfig, sweep
-from cloud_sync.adapters.tables import MASTER_RIDER, RECONCILE
-from cloud_sync.budget import FIRST, SECOND, Budget
+from cloud_sync.adapters.postgres import claims, master
+from cloud_sync.adapters.postgres.prefilter import reconcile
+from cloud_sync.adapters.postgres.prefilter.known import find
+from cloud_sync.adapters.postgres.prefilter.reconcile import Due, ReconcileConfig, sweep
+from cloud_sync.adapters.postgres.tables import MASTER_RIDER, RECONCILE
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
 from cloud_sync.gallery import PutTemplate
-from cloud_sync.master import Activate, Deactivate, PutMaster, Withdraw
+from cloud_sync.master.gallery import Activate, Deactivate, PutMaster, Withdraw
+from cloud_sync.prefilter.budget import FIRST, SECOND, Budget
 from fare.tap import Direction
 from tests.cloud_city import BELL, DRUM, NOON, NORTH, ROOMY, SOURCING, City, refs, tiers
 from tests.contract.test_claim_store import tap

@@ -1,8 +1,8 @@
 """Log and audit take a few lines of everything, and the number of the others."""
 
-from cloud_sync.presence import Allowance
-from cloud_sync.registry import What
+from cloud_sync.master.presence import Allowance
 from cloud_sync.restraint import Restraint, RestraintConfig
+from cloud_sync.trust.registry import What
 
 HOUR_S = 3_600
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cloud_sync.generate import templates
-from cloud_sync.rotation import Rotation, RotationSeed, orthogonal
+from cloud_sync.secrecy.rotation import Rotation, RotationSeed, orthogonal
 
 SEED = RotationSeed("00000001", bytes(range(32)))
 OTHER = RotationSeed("00000002", bytes(range(1, 33)))
@@ -18,7 +18,7 @@ GOLDEN = (-0.174165148709520, 0.036932925917890, -0.128818714603070, -0.21019001
 
 _DIGEST = """
 import hashlib, numpy as np
-from cloud_sync.rotation import orthogonal
+from cloud_sync.secrecy.rotation import orthogonal
 rounded = np.round(orthogonal(bytes(range(32)), 64), 6).astype("<f4")
 print(hashlib.sha256(rounded.tobytes()).hexdigest())
 """

@@ -10,8 +10,8 @@ import pytest
 
 from cloud_sync.content import pack
 from cloud_sync.fields import joined, split
-from cloud_sync.keys import RootKey, at_rest_key, data_key, digest_key
-from cloud_sync.seal import Label, NotOpened, StationCipher, open_vector, seal_vector
+from cloud_sync.secrecy.keys import RootKey, at_rest_key, data_key, digest_key
+from cloud_sync.secrecy.seal import Label, NotOpened, StationCipher, open_vector, seal_vector
 
 ROOT = RootKey("0a1b2c3d", bytes(range(32)))
 EPOCH, OTHER_EPOCH = UUID(int=1), UUID(int=2)

@@ -4,8 +4,8 @@ import logging
 
 import httpx
 
-from cloud_sync.adapters.counts import Counts
-from cloud_sync.adapters.serve_metrics import counted
+from cloud_sync.adapters.console.serve_metrics import counted
+from cloud_sync.adapters.grpc.counts import Counts
 from fare.log import say
 
 

@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 
 from cloud_sync.content import content_hash
-from cloud_sync.credit import WINDOW_BYTES, Credit
-from cloud_sync.digest import DIGEST_BYTES
 from cloud_sync.gallery import Change, DropTemplate, PutTemplate
-from cloud_sync.messages import (
+from cloud_sync.stream.credit import WINDOW_BYTES, Credit
+from cloud_sync.stream.digest import DIGEST_BYTES
+from cloud_sync.stream.messages import (
     Ack,
     Bookmark,
     Chunk,
@@ -24,7 +24,7 @@ from cloud_sync.messages import (
     Resume,
     Snapshot,
 )
-from cloud_sync.serve_view import (
+from cloud_sync.stream.serve_view import (
     NACKS_MAX,
     REPAIR_BUCKETS_MAX,
     WINDOW,
@@ -58,7 +58,15 @@ from cloud_sync.serve_view import (
     patience_s,
     step,
 )
-from cloud_sync.view import CHUNK_ITEMS, PART_ITEMS, EdgeNode, Head, NeedsSnapshot, Page, plan
+from cloud_sync.stream.view import (
+    CHUNK_ITEMS,
+    PART_ITEMS,
+    EdgeNode,
+    Head,
+    NeedsSnapshot,
+    Page,
+    plan,
+)
 from tests.templates import EPOCH, deny, put, rider, setting, snapshot, template
 
 HEAD = Head("bell-tower", EPOCH, 1_000, 0, 86_400, "model-a", "plain")

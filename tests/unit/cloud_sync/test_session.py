@@ -10,16 +10,16 @@ from uuid import UUID
 import sqlalchemy as sa
 from gateline.sync.v1 import gallery_service_pb2 as pb
 
-from cloud_sync.adapters.grpc_session import Session, Tools
-from cloud_sync.adapters.memory_view import MemoryViewLog
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.shelf import Shelf
+from cloud_sync.adapters.grpc.session import Session, Tools
+from cloud_sync.adapters.grpc.shelf import Shelf
+from cloud_sync.adapters.memory.view_log import MemoryViewLog
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
+from cloud_sync.adapters.postgres.wakes import Wakes
 from cloud_sync.adapters.system_clock import SystemClock
-from cloud_sync.adapters.wakes import Wakes
 from cloud_sync.content import key_of
-from cloud_sync.messages import Ack, Chunk, Hello, Nack, Snapshot
-from cloud_sync.serve_view import ServeConfig
-from cloud_sync.view import CHUNK_ITEMS, EdgeNode, ViewLog, Whole
+from cloud_sync.stream.messages import Ack, Chunk, Hello, Nack, Snapshot
+from cloud_sync.stream.serve_view import ServeConfig
+from cloud_sync.stream.view import CHUNK_ITEMS, EdgeNode, ViewLog, Whole
 from cloud_sync.wire import request_to_proto, response_from_proto
 from tests.keys import SAFE
 from tests.templates import SPACE, poison, put, rider

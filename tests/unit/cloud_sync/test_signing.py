@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_sync.outbox import GENESIS, SealedTap
-from cloud_sync.signing import (
+from cloud_sync.taps.outbox import GENESIS, SealedTap
+from cloud_sync.taps.signing import (
     Forged,
     Forked,
     Gap,

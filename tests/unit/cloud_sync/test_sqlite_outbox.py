@@ -11,10 +11,10 @@ from uuid import uuid4
 import apsw
 import pytest
 
-from cloud_sync.adapters.outbox_file import new_enough
-from cloud_sync.adapters.sqlite_outbox import SqliteConfig, SqliteOutbox
-from cloud_sync.outbox import OutboxFailed, OutboxInUse
-from cloud_sync.signing import NodeKey
+from cloud_sync.adapters.disk.outbox_file import new_enough
+from cloud_sync.adapters.disk.sqlite_outbox import SqliteConfig, SqliteOutbox
+from cloud_sync.taps.outbox import OutboxFailed, OutboxInUse
+from cloud_sync.taps.signing import NodeKey
 from fare.tap import Tap
 from tests.power.faults import failing
 from tests.taps import START, tap
@@ -84,8 +84,8 @@ import sys
 from itertools import count
 from pathlib import Path
 from uuid import uuid4
-from cloud_sync.adapters.sqlite_outbox import SqliteOutbox
-from cloud_sync.signing import NodeKey
+from cloud_sync.adapters.disk.sqlite_outbox import SqliteOutbox
+from cloud_sync.taps.signing import NodeKey
 from tests.taps import tap
 
 outbox = SqliteOutbox(Path(sys.argv[1]), NodeKey(bytes(range(32))), new_id=uuid4)

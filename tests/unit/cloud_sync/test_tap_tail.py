@@ -7,12 +7,12 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import claims
-from cloud_sync.adapters.tables import TAP, TAP_HEAD
-from cloud_sync.adapters.tap_tail import TapTail
-from cloud_sync.budget import FIRST, SECOND
-from cloud_sync.claim_store import ALL, HitRate
-from cloud_sync.master import Withdraw
+from cloud_sync.adapters.postgres import claims
+from cloud_sync.adapters.postgres.prefilter.tap_tail import TapTail
+from cloud_sync.adapters.postgres.tables import TAP, TAP_HEAD
+from cloud_sync.master.gallery import Withdraw
+from cloud_sync.prefilter.budget import FIRST, SECOND
+from cloud_sync.prefilter.store import ALL, HitRate
 from fare.adapters.rows import tap_row
 from fare.tap import Direction, Tap
 from tests.cloud_city import BELL, NOON, NORTH, ROOMY, SOURCING, City, tiers

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from cloud_sync.claim import LONG_SHOT, OPEN_TRIP
-from cloud_sync.prefilter import priority_of
-from cloud_sync.travel import (
+from cloud_sync.prefilter.claim import LONG_SHOT, OPEN_TRIP
+from cloud_sync.prefilter.ranking import priority_of
+from cloud_sync.prefilter.travel import (
     LastTap,
     TravelConfig,
     later,
@@ -17,7 +17,7 @@ from cloud_sync.travel import (
     rides,
     weight_of_exit,
 )
-from cloud_sync.travel import window as window_of
+from cloud_sync.prefilter.travel import window as window_of
 from fare.city import shipped
 from fare.tap import Direction
 from tests.templates import rider

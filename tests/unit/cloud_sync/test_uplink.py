@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from cloud_sync.adapters.memory_outbox import MemoryOutbox
-from cloud_sync.adapters.memory_taps import MemoryTapLog
-from cloud_sync.signing import NodeKey
-from cloud_sync.tap_log import Batch, Receipt
-from cloud_sync.uplink import LinkDown, Outcome, Position, TapSink, ask, step
-from cloud_sync.view import EdgeNode
+from cloud_sync.adapters.memory.outbox import MemoryOutbox
+from cloud_sync.adapters.memory.taps import MemoryTapLog
+from cloud_sync.stream.view import EdgeNode
+from cloud_sync.taps.signing import NodeKey
+from cloud_sync.taps.tap_log import Batch, Receipt
+from cloud_sync.taps.uplink import LinkDown, Outcome, Position, TapSink, ask, step
 from tests.taps import START, tap
 
 KEY = NodeKey(bytes(range(32)))

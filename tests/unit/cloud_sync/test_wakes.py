@@ -1,6 +1,6 @@
 """Who is woken when a view changes."""
 
-from cloud_sync.adapters.wakes import Wakes
+from cloud_sync.adapters.postgres.wakes import Wakes
 
 
 class TestWakes:

@@ -7,16 +7,17 @@ from datetime import datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import claims, prefilter_chores
-from cloud_sync.adapters.city_desk import PostgresCityDesk
-from cloud_sync.adapters.known import find
-from cloud_sync.adapters.metrics import exposition
-from cloud_sync.adapters.postgres import PostgresViewLog
-from cloud_sync.adapters.view_metrics import ViewCollector
-from cloud_sync.adapters.why import report, sizes, why
-from cloud_sync.explain import Absence, Explanation, as_json, in_words
+from cloud_sync.adapters.console.city_desk import PostgresCityDesk
+from cloud_sync.adapters.console.metrics import exposition
+from cloud_sync.adapters.console.view_metrics import ViewCollector
+from cloud_sync.adapters.postgres import claims
+from cloud_sync.adapters.postgres.prefilter import chores as prefilter_chores
+from cloud_sync.adapters.postgres.prefilter.known import find
+from cloud_sync.adapters.postgres.prefilter.why import report, sizes, why
+from cloud_sync.adapters.postgres.view_log import PostgresViewLog
 from cloud_sync.gallery import Denial, DenialReason, PutDenial
-from cloud_sync.master import Deactivate, Standing, Withdraw
+from cloud_sync.master.gallery import Deactivate, Standing, Withdraw
+from cloud_sync.prefilter.explain import Absence, Explanation, as_json, in_words
 from fare.tap import Direction
 from tests.cloud_city import BELL, NOON, NORTH, SMALL, SOURCING, City, tiers
 from tests.contract.test_claim_store import tap

@@ -15,8 +15,7 @@ from gateline.sync.v1 import tap_service_pb2 as tap_pb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_sync.adapters.memory_keys import MemoryKeyStore
-from cloud_sync.chunk_signature import ChunkVerifier
+from cloud_sync.adapters.memory.keys import MemoryKeyStore
 from cloud_sync.content import Space, content_hash, pack
 from cloud_sync.gallery import (
     Change,
@@ -34,8 +33,19 @@ from cloud_sync.gallery import (
     SettingName,
     Template,
 )
-from cloud_sync.grant import StreamKey, unwrap
-from cloud_sync.messages import (
+from cloud_sync.secrecy.chunk_signature import ChunkVerifier
+from cloud_sync.secrecy.grant import StreamKey, unwrap
+from cloud_sync.secrecy.opener import Opener, Trust
+from cloud_sync.secrecy.rotation import Rotation
+from cloud_sync.secrecy.sealer import Sealer
+from cloud_sync.setting import (
+    Mode,
+    StationMode,
+    TariffTable,
+    ThresholdOverride,
+    written,
+)
+from cloud_sync.stream.messages import (
     Ack,
     Bookmark,
     Chunk,
@@ -49,18 +59,8 @@ from cloud_sync.messages import (
     Resume,
     UpgradeRequired,
 )
-from cloud_sync.opener import Opener, Trust
-from cloud_sync.outbox import GENESIS, SealedTap
-from cloud_sync.rotation import Rotation
-from cloud_sync.sealer import Sealer
-from cloud_sync.setting import (
-    Mode,
-    StationMode,
-    TariffTable,
-    ThresholdOverride,
-    written,
-)
-from cloud_sync.tap_log import BATCH_MAX, Batch, Receipt
+from cloud_sync.taps.outbox import GENESIS, SealedTap
+from cloud_sync.taps.tap_log import BATCH_MAX, Batch, Receipt
 from cloud_sync.wire import (
     WireBroken,
     batch_from_proto,

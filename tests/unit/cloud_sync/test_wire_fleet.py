@@ -7,8 +7,8 @@ from gateline.sync.v1 import fleet_service_pb2 as pb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_sync.fleet import EdgeHealth, LaneHealth
-from cloud_sync.view import EdgeNode
+from cloud_sync.fleet.health import EdgeHealth, LaneHealth
+from cloud_sync.stream.view import EdgeNode
 from cloud_sync.wire import WireBroken, health_from_proto, health_to_proto
 from tests.fleet import NOON, health, lane
 

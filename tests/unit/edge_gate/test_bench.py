@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cloud_sync.gallery import Template
-from cloud_sync.lease import Lease
+from cloud_sync.stream.lease import Lease
 from edge_gate.adapters.bench_rival import Rival, face_analysis
 from edge_gate.adapters.memory_eye import MemoryEye, Person, look_of
 from edge_gate.bench import BenchClock, Walks, at_pace, same_decision, spread, walk

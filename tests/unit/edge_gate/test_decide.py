@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from cloud_sync.lease import Anchor, Lease
+from cloud_sync.stream.lease import Anchor, Lease
 from edge_gate.decide import DecideConfig, Evidence, Grant, Standing, closed, decide
 from edge_gate.moment import Moment
 from edge_gate.reason import Deny, DenyReason

@@ -10,10 +10,10 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from cloud_sync.adapters.sqlite_replica import SqliteReplica
+from cloud_sync.adapters.disk.sqlite_replica import SqliteReplica
 from cloud_sync.content import Space, content_hash, root_hash
 from cloud_sync.gallery import PutTemplate, Template
-from cloud_sync.messages import Snapshot
+from cloud_sync.stream.messages import Snapshot
 from edge_gate.adapters.faiss_gallery import FaissConfig, FaissGallery
 from edge_gate.holdings import Holdings
 from edge_gate.search import Candidates, Gallery, Probe
@@ -22,7 +22,7 @@ from edge_gate.tiers import Tiers
 SPACE = Space("test/512")
 COUNT = 50_000
 CHUNK = 256
-"""As a view's chunks are (`cloud_sync.view`)."""
+"""As a view's chunks are (`cloud_sync.stream.view`)."""
 
 
 class _Locked(FaissGallery):

@@ -11,7 +11,7 @@ import pytest
 
 from cloud_sync.content import Space
 from cloud_sync.gallery import PutTemplate, Template
-from cloud_sync.lease import Lease
+from cloud_sync.stream.lease import Lease
 from edge_gate import gaze
 from edge_gate.adapters.memory_eye import MemoryEye, Person, look_of
 from edge_gate.adapters.numpy_gallery import NumpyGallery

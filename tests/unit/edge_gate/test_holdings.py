@@ -23,9 +23,9 @@ from cloud_sync.gallery import (
     SettingName,
     Template,
 )
-from cloud_sync.lease import Anchor, Lease
-from cloud_sync.replica import Holding
 from cloud_sync.setting import Mode, StationMode, ThresholdOverride, written
+from cloud_sync.stream.lease import Anchor, Lease
+from cloud_sync.stream.replica import Holding
 from edge_gate.adapters.numpy_gallery import NumpyGallery
 from edge_gate.holdings import Holdings, ThresholdFor, TiersConfig
 from edge_gate.search import Probe, sort_changes

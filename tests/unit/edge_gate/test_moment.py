@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cloud_sync.lease import Anchor, Lease, assumed, is_usable
+from cloud_sync.stream.lease import Anchor, Lease, assumed, is_usable
 from edge_gate.moment import CLOCK_ERROR_MS_MAX, moment
 
 BOOT_1970 = datetime(1970, 1, 1, 0, 0, 12, tzinfo=UTC)

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from cloud_sync.adapters.memory_outbox import MemoryOutbox
-from cloud_sync.signing import NodeKey
+from cloud_sync.adapters.memory.outbox import MemoryOutbox
+from cloud_sync.taps.signing import NodeKey
 from edge_gate.adapters.memory_turnstile import MemoryTurnstile
 from edge_gate.barrier import BarrierConfig, Command, Event, State
 from edge_gate.moment import Moment

@@ -17,8 +17,8 @@ from cloud_sync.gallery import (
     SettingName,
     Template,
 )
-from cloud_sync.lease import Lease
 from cloud_sync.setting import Mode, StationMode, written
+from cloud_sync.stream.lease import Lease
 from edge_gate.adapters.memory_code_reader import MemoryCodeReader
 from edge_gate.adapters.memory_eye import MemoryEye, Person, look_of
 from edge_gate.adapters.memory_turnstile import MemoryTurnstile

@@ -13,8 +13,8 @@ from uuid import UUID
 
 import pytest
 
-from cloud_sync.adapters.memory_outbox import MemoryOutbox
-from cloud_sync.signing import NodeKey
+from cloud_sync.adapters.memory.outbox import MemoryOutbox
+from cloud_sync.taps.signing import NodeKey
 from edge_gate.barrier import Barrier, Event, State
 from edge_gate.reason import Deny, DenyReason
 from edge_gate.ride_code import ReplayGuard

@@ -6,8 +6,8 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from cloud_sync.adapters import postgres as cloud
-from cloud_sync.view import EdgeNode
+from cloud_sync.adapters.postgres import view_log as cloud
+from cloud_sync.stream.view import EdgeNode
 from edge_gate.face import Image
 from enroll.adapters.postgres import PostgresRiderStore
 from enroll.web.desk import Desk

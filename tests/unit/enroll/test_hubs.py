@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from cloud_sync.intake import IntakeFault
+from cloud_sync.master.intake import IntakeFault
 from edge_gate.face import Embedding
 from enroll.adapters.memory import MemoryRiderStore
 from enroll.enrollment import Enrollment

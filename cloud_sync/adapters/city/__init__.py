@@ -1,0 +1,1 @@
+"""`python -m cloud_sync simulate`: a city's day in figures and pictures."""

@@ -1,0 +1,1 @@
+"""What the console and Prometheus are told."""

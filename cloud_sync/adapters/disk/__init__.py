@@ -1,0 +1,1 @@
+"""Files: a node's outbox, replica and keys, the operator's keys and ledger."""

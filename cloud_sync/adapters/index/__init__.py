@@ -1,0 +1,1 @@
+"""Candidate indexes over the master gallery, and the desk that searches looks in them."""

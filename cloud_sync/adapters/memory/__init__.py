@@ -1,0 +1,1 @@
+"""The ports in memory: for tests and benches, and as the plain reading of their promises."""

@@ -1,0 +1,1 @@
+"""The cloud's database: views, master gallery, taps, devices, fleet, erasures."""

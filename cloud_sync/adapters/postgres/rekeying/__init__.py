@@ -1,0 +1,1 @@
+"""Records and vectors brought under new keys, while the cloud serves."""

@@ -1,0 +1,1 @@
+"""The gallery stream: a view by revision, what both ends say, and their state machines."""

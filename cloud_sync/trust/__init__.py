@@ -1,0 +1,1 @@
+"""Which device may do what: bootstrap tokens, certificates, and what is remembered of them."""
