@@ -1,11 +1,10 @@
 """The replica in SQLite: a cache file beside the outbox, dropped and fetched anew when corrupt.
 
-This file is about files and transactions; what is in them is in `replica_rows`.
+What is in a file is in `replica_rows`, a snapshot that arrives in `staging`.
 """
 
 import contextlib
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +14,8 @@ from uuid import UUID
 import apsw
 
 from cloud_sync.adapters.disk.files import Disk
+from cloud_sync.adapters.disk.replica_file import CORRUPT, open_file, transaction, translated
 from cloud_sync.adapters.disk.replica_rows import (
-    FORMAT,
-    SCHEMA,
     digest_items,
     drops_in,
     holding,
@@ -25,8 +23,9 @@ from cloud_sync.adapters.disk.replica_rows import (
     moment_of,
     take,
 )
-from cloud_sync.content import TemplateRefused, content_hash, is_drop, key_of, root_hash
-from cloud_sync.gallery import Change, Delta, DropTemplate, PutTemplate, Template
+from cloud_sync.adapters.disk.staging import Fresh, Staging
+from cloud_sync.content import TemplateRefused, is_drop, key_of
+from cloud_sync.gallery import Change, Delta
 from cloud_sync.secrecy.opener import Opener
 from cloud_sync.stream.digest import summed
 from cloud_sync.stream.lease import Lease
@@ -38,10 +37,6 @@ from cloud_sync.stream.replica import (
     Standing,
     WrongRevision,
 )
-
-_COMMIT_ITEMS = 2_048
-"""Changes of a snapshot in a commit: eight full chunks. Each commit writes some pages twice."""
-_CORRUPT = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +72,13 @@ class SqliteReplica:
         self._disk = disk or Disk()
         self._opener: Opener | None = None
         self._expelled: list[Change] = []
-        self._arrived: list[tuple[str, Template]] | None = None
-        self._fresh: _Fresh | None = None
-        self._uncommitted = 0
-        with _translated():
+        self._fresh: Fresh | None = None
+        with translated():
             self._file = self._opened(path, synchronous=self._config.synchronous)
             self._disk.sync_folder(path.parent)
-            self._staging: apsw.Connection | None = None
+            self._staging: Staging | None = None
             if self._staging_path.exists():
-                self._staging = self._opened(self._staging_path, synchronous="NORMAL")
+                self._staging = Staging(self._opened(self._staging_path, synchronous="NORMAL"))
 
     def standing(self) -> Standing:
         """Return where it stands; a file found corrupt is dropped and stands at nothing."""
@@ -93,24 +86,21 @@ class SqliteReplica:
             "SELECT epoch, applied_rev, lease_until, mark, (SELECT count(*) FROM template),"
             " renewed FROM standing"
         )[0]
-        staged: tuple[Any, ...] = (b"", 0)
-        if self._staging is not None:
-            with _translated():
-                sql = "SELECT root_hash, chunks FROM standing"
-                staged = self._staging.execute(sql).fetchall()[0]
+        with translated():
+            root, chunks = (b"", 0) if self._staging is None else self._staging.standing()
         return Standing(
             epoch=UUID(bytes=row[0]) if row[0] else None,
             applied_rev=row[1],
             template_count=row[4],
             lease=Lease(moment_of(row[2]), moment_of(row[3]), moment_of(row[5])),
-            staged_root=staged[0],
-            staged_chunks=staged[1],
+            staged_root=root,
+            staged_chunks=chunks,
         )
 
     def apply(self, delta: Delta) -> None:
         """Apply a delta and its revision in one transaction, durable on return."""
         self._fresh = None
-        with self._guarded(), _transaction(self._file):
+        with self._guarded(), transaction(self._file):
             self._expect(delta.epoch, delta.from_rev)
             take(self._file, delta.changes)
             self._file.execute("UPDATE standing SET applied_rev = ?", (delta.to_rev,))
@@ -123,7 +113,7 @@ class SqliteReplica:
         What a snapshot must take over is noted in memory: after a restart the cloud says it again.
         """
         self._fresh = None
-        with self._guarded(), _transaction(self._file):
+        with self._guarded(), transaction(self._file):
             take(self._file, changes)
         if self._staging is not None:
             self._expelled.extend(changes)
@@ -143,7 +133,7 @@ class SqliteReplica:
         wanted = {key_of(change) for change in repair.changes}
         with self._guarded():
             try:
-                with _transaction(self._file):
+                with transaction(self._file):
                     self._expect(repair.epoch, repair.rev)
                     gone = drops_in(self._file, repair.buckets, spared=wanted)
                     take(self._file, gone)
@@ -159,62 +149,21 @@ class SqliteReplica:
 
     def begin_snapshot(self, snapshot: Snapshot) -> int:
         """Make room beside the current content; a staged part of the same snapshot is kept."""
-        with _translated():
-            if self._staging is not None:
-                row: tuple[Any, ...] = self._staging.execute(
-                    "SELECT epoch, applied_rev, root_hash, template_count, chunks FROM standing"
-                ).fetchall()[0]
-                announced = (snapshot.epoch.bytes, snapshot.rev, snapshot.root_hash)
-                if row[:4] == (*announced, snapshot.template_count):
-                    return int(row[4])
+        with translated():
+            if self._staging is not None and self._staging.is_of(snapshot):
+                return self._staging.standing()[1]
             self._drop_staging()
             self._expelled.clear()  # the cloud says them again for this one
-            self._arrived = []
-            self._staging = self._opened(self._staging_path, synchronous="NORMAL")
-            self._staging.execute(
-                "UPDATE standing SET epoch = ?, applied_rev = ?, root_hash = ?, template_count = ?",
-                (snapshot.epoch.bytes, snapshot.rev, snapshot.root_hash, snapshot.template_count),
-            )
+            self._staging = Staging(self._opened(self._staging_path, synchronous="NORMAL"))
+            self._staging.begin(snapshot)
         return 0
 
     def stage(self, index: int, changes: Sequence[Change], span: int = 1) -> None:
-        """Keep some parts of the snapshot; several are committed together.
-
-        A crash loses the last of them, and the cloud sends those again.
-        """
-        staging = self._staging
-        if staging is None:
+        """Keep some parts of the snapshot."""
+        if self._staging is None:
             raise WrongRevision("no snapshot is begun")
-        with _translated():
-            try:
-                self._write_part(staging, index, changes, span)
-            except apsw.Error:
-                self._arrived = None  # what is rolled back is in memory alone
-                _roll_back(staging)
-                raise
-        if self._arrived is not None:
-            self._arrived.extend(
-                (one.sealed.key_id if one.sealed else "", one.template)
-                for one in changes
-                if isinstance(one, PutTemplate)
-            )
-
-    def _write_part(
-        self, staging: apsw.Connection, index: int, changes: Sequence[Change], span: int
-    ) -> None:
-        due = staging.execute("SELECT chunks FROM standing").fetchall()[0][0]
-        if due != index:
-            raise WrongRevision(f"chunk {index} is not due, {due} is")
-        if not staging.in_transaction:
-            self._uncommitted = 0
-            staging.execute("BEGIN IMMEDIATE")
-        take(staging, changes)
-        hashes = [(content_hash(change),) for change in changes]
-        staging.executemany("INSERT INTO staged_hash (content_hash) VALUES (?)", hashes)
-        staging.execute("UPDATE standing SET chunks = chunks + ?", (span,))
-        self._uncommitted += len(changes)
-        if self._uncommitted >= _COMMIT_ITEMS:
-            staging.execute("COMMIT")
+        with translated():
+            self._staging.keep(index, changes, span)
 
     def finish_snapshot(self) -> None:
         """Check count and root hash, then replace the current content in one step.
@@ -225,25 +174,16 @@ class SqliteReplica:
         staging = self._staging
         if staging is None:
             raise SnapshotRefused("no snapshot is begun")
-        with _translated():
-            if staging.in_transaction:
-                staging.execute("COMMIT")
+        with translated():
+            sql = "SELECT lease_until, mark, renewed FROM standing"
+            lease: tuple[Any, ...] = self._file.execute(sql).fetchall()[0]
             try:
-                _verify(staging)
+                fresh = staging.finish(self._expelled, lease)
             except SnapshotRefused:
                 self._drop_staging()
                 raise
-            with _transaction(staging):
-                take(staging, self._expelled)
-            arrived, self._arrived = self._arrived, None
-            fresh = None if arrived is None else _fresh(arrived, self._expelled)
-            self._expelled.clear()
-            sql = "SELECT lease_until, mark, renewed FROM standing"
-            lease = self._file.execute(sql).fetchall()[0]
-            staging.execute("UPDATE standing SET lease_until = ?, mark = ?, renewed = ?", lease)
-            staging.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            staging.close()
             self._staging = None
+            self._expelled.clear()
             self._file.close()
             try:
                 self._disk.rename(self._staging_path, self._path)
@@ -264,7 +204,7 @@ class SqliteReplica:
 
     def raise_mark(self, mark: datetime) -> None:
         """Note that time has passed."""
-        with _translated():
+        with translated():
             self._file.execute(
                 "UPDATE standing SET mark = max(ifnull(mark, ?1), ?1)", (micros_of(mark),)
             )
@@ -281,7 +221,7 @@ class SqliteReplica:
             known = fresh.templates
         try:
             return holding(self._file, self._opener, known)
-        except (TemplateRefused, ValueError, *_CORRUPT):
+        except (TemplateRefused, ValueError, *CORRUPT):
             self._drop_file()
             return self.load()
         except apsw.Error as problem:
@@ -290,9 +230,6 @@ class SqliteReplica:
     def close(self) -> None:
         """Let go of the files; what is staged stays."""
         if self._staging is not None:
-            with contextlib.suppress(apsw.Error):  # else the cloud sends it again
-                if self._staging.in_transaction:
-                    self._staging.execute("COMMIT")
             self._staging.close()
             self._staging = None
         self._file.close()
@@ -311,9 +248,9 @@ class SqliteReplica:
     def _read(self, sql: str) -> list[tuple[Any, ...]]:
         try:
             return self._file.execute(sql).fetchall()
-        except _CORRUPT:
+        except CORRUPT:
             self._drop_file()
-            with _translated():
+            with translated():
                 return self._file.execute(sql).fetchall()
         except apsw.Error as problem:
             raise ReplicaFailed(str(problem)) from problem
@@ -321,30 +258,29 @@ class SqliteReplica:
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
         """Let a write fail as `ReplicaFailed`, and drop the file if it is corrupt."""
-        with _translated():
+        with translated():
             try:
                 yield
-            except _CORRUPT:
+            except CORRUPT:
                 self._drop_file()
                 raise
 
     def _opened(self, path: Path, *, synchronous: str) -> apsw.Connection:
         try:
-            return _open(path, synchronous=synchronous, vfs=self._config.vfs)
-        except _CORRUPT:
+            return open_file(path, synchronous=synchronous, vfs=self._config.vfs)
+        except CORRUPT:
             self._remove(path)
-            return _open(path, synchronous=synchronous, vfs=self._config.vfs)
+            return open_file(path, synchronous=synchronous, vfs=self._config.vfs)
 
     def _drop_file(self) -> None:
         """Throw a corrupt file away; the next hello then asks for a snapshot."""
         self._fresh = None
-        with _translated():
+        with translated():
             self._file.close()
             self._remove(self._path)
             self._file = self._opened(self._path, synchronous=self._config.synchronous)
 
     def _drop_staging(self) -> None:
-        self._arrived = None
         if self._staging is not None:
             self._staging.close()
             self._staging = None
@@ -356,98 +292,5 @@ class SqliteReplica:
 
     def _scrub(self) -> None:
         """Take dropped templates out of the WAL too; secure_delete has zeroed them in the file."""
-        with _translated():
+        with translated():
             self._file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-@dataclass(frozen=True, slots=True)
-class _Fresh:
-    """What a snapshot has just brought, opened already."""
-
-    key_ids: frozenset[str]
-    """Of the root keys behind what is sealed of it."""
-    templates: tuple[Template, ...]
-
-    def opens_with(self, opener: Opener | None, epoch: UUID | None) -> bool:
-        """Return whether a node with this opener may read all of it."""
-        if not self.key_ids:
-            return True
-        return opener is not None and opener.epoch == epoch and self.key_ids == {opener.key_id}
-
-
-def _fresh(arrived: Iterable[tuple[str, Template]], expelled: Iterable[Change]) -> _Fresh:
-    gone = {one.rider_ref for one in expelled if isinstance(one, DropTemplate)}
-    left = [pair for pair in arrived if pair[1].rider_ref not in gone] if gone else list(arrived)
-    key_ids = frozenset(key_id for key_id, _ in left if key_id)
-    return _Fresh(key_ids, tuple(one for _, one in left))
-
-
-def _open(path: Path, *, synchronous: str, vfs: str) -> apsw.Connection:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite alone would make it 0644
-    connection = apsw.Connection(str(path), vfs=vfs or None)
-    try:
-        # Exclusive: one writer a file, and no -shm beside it.
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
-        connection.execute("PRAGMA page_size = 16384")
-        connection.execute("PRAGMA journal_mode = WAL").fetchall()
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
-        connection.execute("PRAGMA secure_delete = ON").fetchall()
-        _lay_out(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _lay_out(connection: apsw.Connection) -> None:
-    """Make the tables of a new file, or check an old one."""
-    found = connection.execute("PRAGMA user_version").fetchall()[0][0]
-    if found == 0:
-        with _transaction(connection):
-            connection.execute(SCHEMA)
-            connection.execute(
-                "INSERT INTO standing VALUES (1, NULL, 0, NULL, NULL, NULL, 0, 0, x'')"
-            )
-    elif found != FORMAT or connection.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
-        raise apsw.CorruptError(f"format {found}, or damaged pages")
-
-
-def _verify(staging: apsw.Connection) -> None:
-    count, announced, root = staging.execute(
-        "SELECT (SELECT count(*) FROM template), template_count, root_hash FROM standing"
-    ).fetchall()[0]
-    if count != announced:
-        raise SnapshotRefused(f"{count} templates of {announced}")
-    hashes = staging.execute("SELECT content_hash FROM staged_hash ORDER BY id")
-    if root_hash(row[0] for row in hashes) != root:
-        raise SnapshotRefused("the root hash does not fit")
-
-
-@contextlib.contextmanager
-def _transaction(connection: apsw.Connection) -> Iterator[None]:
-    """Commit, or leave nothing.
-
-    APSW's own `with connection` commits under Python's lock: at a checkpoint no lane had its turn
-    for 0.1 s.
-    """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        _roll_back(connection)
-        raise
-
-
-def _roll_back(connection: apsw.Connection) -> None:
-    """Undo what is not committed, where SQLite has not done so itself."""
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (apsw.Error, OSError) as problem:
-        raise ReplicaFailed(str(problem)) from problem
