@@ -193,24 +193,23 @@ class Node:
 
     def serve(self) -> None:
         """Run until SIGTERM or SIGINT."""
-        loop = NodeLoop(
-            tuple(self._lanes.values()),
-            self._chores(),
-            self._services(),
-            moment=self.moment,
-            on_stuck=self._given.give_up,
-        )
-        for capture in self._captures:
-            capture.start()
-        loop.start()
-        try:
-            serving.serve(make_app(self._doors()), self._config.listen)
-        finally:
+        with contextlib.closing(self._outbox), contextlib.ExitStack() as cameras:
             for capture in self._captures:
-                capture.close()
-            hanging = loop.stop()
-            self._outbox.close()
-            say(_LOG, "stopped", station=self._config.station_id, hanging=hanging)
+                cameras.enter_context(capture)  # they find their exposure while galleries are read
+            loop = NodeLoop(
+                tuple(self._lanes.values()),
+                self._chores(),
+                self._services(),
+                moment=self.moment,
+                on_stuck=self._given.give_up,
+            )
+            loop.start()
+            try:
+                serving.serve(make_app(self._doors()), self._config.listen)
+            finally:
+                cameras.close()
+                hanging = loop.stop()
+                say(_LOG, "stopped", station=self._config.station_id, hanging=hanging)
 
     def moment(self) -> Moment:
         """Return now; the wall clock's error is its distance from the cloud's, where known."""

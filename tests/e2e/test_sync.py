@@ -190,6 +190,7 @@ class Station:
             backoff=QUICK,
             vault=vault or beside(replica),
             takes_plain=False,
+            settle_s=0.0,
         )
         self._follower = GalleryFollower(
             replica,

@@ -72,6 +72,9 @@ class FollowerConfig:
     """Whether a cloud that does not seal is followed; a node at a station says no."""
     entropy: Callable[[int], bytes] = os.urandom
     """Gives that many random bytes, fit for keys."""
+    settle_s: float = 30.0
+    """From the start of the process to its first digest, seconds, from 0: each record has just been
+    read and proven, and who stands at the gate comes first."""
 
 
 class GalleryFollower:
@@ -108,7 +111,7 @@ class GalleryFollower:
         self._anchor: Anchor | None = None
         self._marked_s = clock.monotonic_s()
         self._say: Callable[[pb.FollowRequest], None] = _to_nobody
-        self._digest_due_s = 0.0
+        self._digest_due_s = clock.monotonic_s() + config.settle_s
         self._granted = _granted(config)
         self._verifier: ChunkVerifier | None = None
         self._is_awake = False
