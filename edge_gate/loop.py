@@ -126,6 +126,7 @@ class LaneLoop:
 
     def run(self, stop: threading.Event) -> None:
         """Step until told to stop; nothing that a step raises ends the lane."""
+        self.beat_s = self._moment().mono_s  # the gallery may have been read since it was made
         resets_done = 0
         while not stop.is_set():
             try:

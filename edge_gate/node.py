@@ -45,7 +45,7 @@ from cloud_sync.gallery import Delta
 from cloud_sync.secrecy.vault import Vault, VaultFailed
 from cloud_sync.stream.lease import assumed
 from cloud_sync.stream.messages import PROTOCOL
-from cloud_sync.stream.replica import Holding, ReplicaFailed
+from cloud_sync.stream.replica import Holding
 from cloud_sync.taps.signing import NodeKey
 from cloud_sync.trust.device import Identity
 from edge_gate.adapters import sight
@@ -193,7 +193,11 @@ class Node:
 
     def serve(self) -> None:
         """Run until SIGTERM or SIGINT."""
-        with contextlib.closing(self._outbox), contextlib.ExitStack() as cameras:
+        with (
+            contextlib.closing(self._outbox),
+            contextlib.closing(self._replica),
+            contextlib.ExitStack() as cameras,
+        ):
             for capture in self._captures:
                 cameras.enter_context(capture)  # they find their exposure while galleries are read
             loop = NodeLoop(
@@ -367,8 +371,10 @@ class Node:
         if not config.gates:
             # Without a gate there is nobody to match: no template comes to such a node.
             return health, certificate, *ahead
-        with contextlib.suppress(ReplicaFailed):  # `run` tries again, and the loop tells
+        try:
             follower.wake()
+        except Exception:  # noqa: BLE001  # codes must pass; the follower tries again
+            _LOG.exception("gallery_unread")
         return (
             Service("gallery", follower.run),
             Service("uplink", self._uplink.run),

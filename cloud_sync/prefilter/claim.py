@@ -1,7 +1,7 @@
 """Why a station should know a rider: claims, and the sources that make them.
 
 A source says what it saw and how likely the rider comes; it never decides who is in a view (see
-`prefilter`). Sources are plain objects: a deployment adds one, or weighs one otherwise, by giving
+`ranking`). Sources are plain objects: a deployment adds one, or weighs one otherwise, by giving
 another tuple.
 """
 

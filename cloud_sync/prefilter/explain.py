@@ -1,6 +1,6 @@
 """Why a rider is in a station's view, or is not: for the operator, and for whoever asks.
 
-Comes in: the ranking of `prefilter` and what the master gallery says of the rider. Goes out: values
+Comes in: the ranking (`ranking`) and what the master gallery says of the rider. Goes out: values
 that a command prints and a page shows; no vector is among them.
 """
 

@@ -1,6 +1,6 @@
 """From what is known of a rider at a station to the claims of all sources.
 
-Comes in: given claims, homes, habits, the last tap. Goes out: claims for `prefilter`. One object
+Comes in: given claims, homes, habits, the last tap. Goes out: claims for `ranking`. One object
 holds what the sources need to know of the city. This file does not know about SQL.
 """
 

@@ -150,7 +150,11 @@ def step(state: Follower, event: Event, now_s: float) -> Step:
 
 
 def _done(state: Follower, event: Outcome) -> Step:
-    """Go on after an effect: acknowledge what is durable, and nothing before it is."""
+    """Go on after an effect: acknowledge what is durable, and nothing before it is.
+
+    A part of a snapshot is acknowledged as written: no revision goes with it, and after a crash the
+    hello says which parts are there.
+    """
     effects: tuple[Effect, ...]
     match event:
         case SnapshotBegun(due_index):

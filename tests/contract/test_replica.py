@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import apsw
 import numpy as np
 import pytest
 
@@ -498,8 +499,55 @@ def reopen(tmp_path: Path) -> Iterator[Callable[[], SqliteReplica]]:
     opened[-1].close()
 
 
+class NoCheckpoint:
+    """A connection on a disk that has no room for a checkpoint."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        """Stand before a good one."""
+        self._connection = connection
+
+    def execute(self, sql: str, *arguments: object) -> object:
+        """Do as SQLite does, but for a checkpoint."""
+        if "wal_checkpoint" in sql:
+            raise apsw.FullError("database or disk is full")
+        return self._connection.execute(sql, *arguments)  # type: ignore[arg-type]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+
 class TestSqliteReplica:
     """What the file adds to the promises."""
+
+    def test_a_drop_counts_where_the_wal_cannot_be_emptied(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What is committed is told as done, else the gates would go on with who has withdrawn."""
+        replica = SqliteReplica(tmp_path / "gallery.db")
+        _fill(replica, "Ana", "Ben")
+        before = replica.standing()
+        whole = replica._file
+        replica._file = NoCheckpoint(whole)  # type: ignore[assignment]
+
+        replica.apply(Delta(EPOCH, before.applied_rev, 99, (DropTemplate(rider("Ana")),)))
+
+        assert replica.standing().applied_rev == 99
+        assert [each.rider_ref for each in replica.load().templates] == [rider("Ben")]
+        assert "scrub_failed" in [record.getMessage() for record in caplog.records]
+        replica._file = whole
+        replica.close()
+
+    @pytest.mark.parametrize("damage", ["version = -127", "expires = 9223372036854775807"])
+    def test_a_value_out_of_range_drops_the_file(self, tmp_path: Path, damage: str) -> None:
+        """A flipped bit in a number is damage like any other: nothing is held, nothing raised."""
+        replica = SqliteReplica(tmp_path / "gallery.db")
+        _fill(replica, "Ana")
+        assert replica.load().templates  # from now on it is read from the file
+        replica._file.execute(f"UPDATE template SET {damage}")
+
+        assert replica.load().templates == ()
+        assert replica.standing().epoch is None
+        replica.close()
 
     def test_keeps_no_plain_template_of_a_sealed_one(self, tmp_path: Path) -> None:
         """On the disk is the record as it came: neither the vector nor what it is turned from."""

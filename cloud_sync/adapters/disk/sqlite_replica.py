@@ -4,6 +4,7 @@ What is in a file is in `replica_rows`, a snapshot that arrives in `staging`.
 """
 
 import contextlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +38,9 @@ from cloud_sync.stream.replica import (
     Standing,
     WrongRevision,
 )
+from fare.log import say
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +225,7 @@ class SqliteReplica:
             known = fresh.templates
         try:
             return holding(self._file, self._opener, known)
-        except (TemplateRefused, ValueError, *CORRUPT):
+        except (TemplateRefused, ValueError, OverflowError, *CORRUPT):
             self._drop_file()
             return self.load()
         except apsw.Error as problem:
@@ -291,6 +295,12 @@ class SqliteReplica:
             self._disk.remove(path.with_name(path.name + end))
 
     def _scrub(self) -> None:
-        """Take dropped templates out of the WAL too; secure_delete has zeroed them in the file."""
-        with translated():
+        """Take dropped templates out of the WAL too; secure_delete has zeroed them in the file.
+
+        The drop is durable by then: a disk that cannot do this now is told of, and the next drop
+        tries again. To fail here would leave the rider in force at the gates.
+        """
+        try:
             self._file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except (apsw.Error, OSError) as problem:
+            say(_LOG, "scrub_failed", level=logging.ERROR, detail=str(problem))

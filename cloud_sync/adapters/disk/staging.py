@@ -15,9 +15,11 @@ from cloud_sync.gallery import Change, DropTemplate, PutTemplate, Template
 from cloud_sync.secrecy.opener import Opener
 from cloud_sync.stream.messages import Snapshot
 from cloud_sync.stream.replica import SnapshotRefused, WrongRevision
+from cloud_sync.stream.view import CHUNK_ITEMS
 
 _COMMIT_ITEMS = 2_048
-"""Changes in a commit: eight full chunks. Each commit writes some pages twice."""
+"""Changes in a commit: eight full chunks, each of which a fast line brings in milliseconds. Each
+commit writes some pages twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ class Staging:
         self._file.executemany("INSERT INTO staged_hash (content_hash) VALUES (?)", hashes)
         self._file.execute("UPDATE standing SET chunks = chunks + ?", (span,))
         self._uncommitted += len(changes)
-        if self._uncommitted >= _COMMIT_ITEMS:
+        is_slow = len(changes) < CHUNK_ITEMS  # a slow line brings less at a time: all of it counts
+        if is_slow or self._uncommitted >= _COMMIT_ITEMS:
             self._file.execute("COMMIT")
 
     def finish(self, expelled: Sequence[Change], lease: tuple[Any, ...]) -> Fresh | None:
@@ -111,7 +114,11 @@ class Staging:
         Raises:
             SnapshotRefused: It is not what was announced.
         """
-        self._commit()
+        try:
+            self._commit()
+        except apsw.Error:
+            self._arrived = None
+            raise
         self._verify()
         with transaction(self._file):
             take(self._file, expelled)

@@ -42,10 +42,10 @@ _LOG = logging.getLogger(__name__)
 _POLL_S = 0.1
 """How soon the loop sees that it must stop, seconds."""
 _MARK_S = 60.0
-_NO_EPOCH = UUID(int=0)
-"""Of a replica that holds nothing."""
 """Between two notes on disk that time has passed, seconds: a clock set back across a restart wins
 no more than this."""
+_NO_EPOCH = UUID(int=0)
+"""Of a replica that holds nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +114,16 @@ class GalleryFollower:
         self._digest_due_s = clock.monotonic_s() + config.settle_s
         self._granted = _granted(config)
         self._verifier: ChunkVerifier | None = None
-        self._is_awake = False
+        self._is_told = False
+        """Whether the station knows what the disk holds."""
         self.divergences = 0
         """How often the disk was found to differ from the view at its own revision."""
 
     def wake(self) -> None:
         """Tell the station what the disk holds.
 
-        `run` begins with it. A node calls it before its lanes start: beside them reading 50,000
+        `run` begins with it, and does it again where a write failed: what of it has reached the
+        disk must be in force. A node calls it before its lanes start: beside them reading 50,000
         templates takes 1.5 times as long, and no face could pass meanwhile.
 
         Raises:
@@ -135,7 +137,7 @@ class GalleryFollower:
             self._replica.use(self._granted.opener(standing.epoch))
         self._on_changes(self._replica.load())
         self._on_lease(lease, self._anchor or began)
-        self._is_awake = True
+        self._is_told = True
 
     def run(self, stop: threading.Event) -> None:
         """Follow until `stop` is set; call it in a thread of its own.
@@ -143,8 +145,15 @@ class GalleryFollower:
         Args:
             stop: Ends the loop within a second.
         """
-        if not self._is_awake:
-            self.wake()
+        try:
+            if not self._is_told:
+                self.wake()
+            self._follow(stop)
+        except BaseException:
+            self._is_told = False  # whoever begins anew starts from the disk
+            raise
+
+    def _follow(self, stop: threading.Event) -> None:
         failures = 0
         while not stop.is_set():
             began_s = self._clock.monotonic_s()
@@ -165,6 +174,8 @@ class GalleryFollower:
     def _connection(self, stop: threading.Event) -> str:
         """Hold one connection; return why it ended."""
         try:
+            if not self._is_told:
+                self.wake()
             badge = self._config.badge()
             self._verifier = ChunkVerifier(badge.cloud_key)
             with Stream(self._config.target, badge, self._config.space) as stream:
@@ -237,6 +248,7 @@ class GalleryFollower:
             return self._stored(effect)
         except (ReplicaFailed, SnapshotRefused, WrongRevision) as problem:
             say(_LOG, "replica_failed", level=logging.ERROR, detail=str(problem))
+            self._is_told = False
             return follow.Failed(_nonce_of(effect), str(problem))
 
     def _stored(self, effect: follow.Storing) -> follow.Event | None:

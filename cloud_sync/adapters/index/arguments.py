@@ -4,7 +4,7 @@ import argparse
 
 
 def add_choice(command: argparse.ArgumentParser) -> None:
-    """Add the arguments that `index_choice.chosen_index` reads.
+    """Add the arguments that `choice.chosen_index` reads.
 
     Args:
         command: Of a process that searches the master gallery.

@@ -48,7 +48,7 @@ def chosen_index(arguments: argparse.Namespace) -> IndexChoice:
     """Return what was asked for.
 
     Args:
-        arguments: Of a command with `index_arguments.add_choice`.
+        arguments: Of a command with `arguments.add_choice`.
 
     Raises:
         ValueError: The name is none.

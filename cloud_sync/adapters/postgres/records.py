@@ -57,6 +57,7 @@ class Records(Sequence[Change]):
         except KeysFailed as problem:
             raise ViewLogFailed(str(problem)) from problem
         if unread:
+            _, unread = puts_of(self._items, self._safe)  # all of them: each makes a new snapshot
             self._on_unread(unread)
             raise HistoryGone(f"{len(unread)} records do not open and have left the view")
         return tuple(changes)

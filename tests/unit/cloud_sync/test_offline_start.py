@@ -6,10 +6,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from cloud_sync.adapters.grpc.channel import Badge, NoBadge
 from cloud_sync.adapters.grpc.follower import FollowerConfig, GalleryFollower
 from cloud_sync.adapters.memory.replica import MemoryReplica
 from cloud_sync.content import Space
+from cloud_sync.gallery import Delta, DropTemplate
+from cloud_sync.stream.follow_signals import Apply
 from cloud_sync.stream.lease import Anchor, Lease, assumed, is_usable
+from cloud_sync.stream.replica import Holding, ReplicaFailed
+from tests.templates import EPOCH, SPACE, put, rider, snapshot
 from tests.trust import source
 
 HOUR = timedelta(hours=1)
@@ -30,6 +35,52 @@ class SetClock:
     def monotonic_s(self) -> float:
         """Return the monotonic clock."""
         return self.now_s
+
+
+def no_badge() -> Badge:
+    """End a connection before its hello."""
+    raise NoBadge("none here")
+
+
+class HalfWritten(MemoryReplica):
+    """A disk that takes a change, and fails before it says so."""
+
+    def apply(self, delta: Delta) -> None:
+        """Apply it, then fail."""
+        super().apply(delta)
+        raise ReplicaFailed("the folder could not be synced")
+
+
+class TestFailedWrite:
+    """A write that reached the disk although it failed."""
+
+    def test_is_in_force_before_the_cloud_is_told_of_it(self, noon: datetime) -> None:
+        """The next hello says that the drop is there; the gates must have forgotten by then."""
+        replica = HalfWritten()
+        changes = (put("Ana"),)
+        replica.begin_snapshot(snapshot(*changes, rev=30))
+        replica.stage(0, changes)
+        replica.finish_snapshot()
+        told: list[Delta | Holding] = []
+        follower = GalleryFollower(
+            replica,
+            told.append,
+            lambda *_: None,
+            config=FollowerConfig(NOBODY, "edge", "bei", SPACE, no_badge),
+            clock=SetClock(noon),
+            draw=lambda: 0.0,
+        )
+        follower.wake()
+        drop = Delta(EPOCH, 30, 31, (DropTemplate(rider("Ana")),))
+
+        follower._store(Apply(1, drop))
+        assert follower._connection(threading.Event()) == "none here"
+
+        before, after = told
+        assert isinstance(before, Holding)
+        assert isinstance(after, Holding)
+        assert (len(before.templates), len(after.templates)) == (1, 0)
+        assert replica.standing().applied_rev == 31
 
 
 class TestOfflineStart:
