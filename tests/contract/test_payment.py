@@ -41,9 +41,9 @@ def bank(request: pytest.FixtureRequest) -> Iterator[Bank]:
         yield Bank(memory, lambda: list(memory.statement()))
         return
     book = BankBook(request.getfixturevalue("tmp_path") / "bank.sqlite")
-    app = create_app(book, BankConfig(silence_s=1.0, slow_s=0.05))
+    app = create_app(book, BankConfig(silence_s=2.0, slow_s=0.05))
     with served(app) as url:
-        gateway = HttpGateway(url, timeout_s=0.3)
+        gateway = HttpGateway(url, timeout_s=1.0)
         yield Bank(gateway, book.statement)
         gateway.close()
     book.close()
