@@ -42,7 +42,7 @@ def main() -> int:
             phone.sign_up("wallet")
             phone.enroll_face(portraits()["Eileen"])
         site.leave_alone(next(iter(site.gates)))
-        good &= _told(measures.resync(site, count=chosen.count))
+        good &= _told(measures.resync(site, count=chosen.count, times=3))
         good &= _told(measures.restart(site, times=3))
     finally:
         site.stop()
