@@ -32,7 +32,7 @@ from cloud_sync.gallery import (
     SettingName,
     Template,
 )
-from cloud_sync.secrecy.seal import Label
+from cloud_sync.secrecy.seal import Label, label_of
 
 NORM_ERROR_MAX = 1e-3
 """How far a template's length may be from 1. Rounding 512 values to float16 moves it by less than
@@ -187,8 +187,7 @@ def template_hash(template: Template, packed: bytes) -> bytes:
         template: Everything but the vector is read from it.
         packed: The vector as float16 little-endian bytes.
     """
-    label = Label(template.rider_ref, template.version, template.model_id, template.transform_id)
-    return label_hash(label, template.expires, template.tier, packed)
+    return label_hash(label_of(template), template.expires, template.tier, packed)
 
 
 def label_hash(label: Label, expires: datetime | None, tier: int, packed: bytes) -> bytes:

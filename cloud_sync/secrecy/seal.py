@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cloud_sync.fields import joined
+from cloud_sync.gallery import Template
 
 NONCE_BYTES = 12
 """96 bits, the length that GCM is made for (SP 800-38D, 5.2.1.1)."""
@@ -32,6 +33,15 @@ class Label(NamedTuple):
     version: int
     model_id: str
     transform_id: str
+
+
+def label_of(template: Template) -> Label:
+    """Return what a template is sealed as.
+
+    Args:
+        template: Everything but the vector is read from it.
+    """
+    return Label(template.rider_ref, template.version, template.model_id, template.transform_id)
 
 
 def template_label(label: Label) -> bytes:

@@ -13,7 +13,7 @@ from cloud_sync.secrecy.grant import KeyGrant, wrap
 from cloud_sync.secrecy.key_store import KeyRing
 from cloud_sync.secrecy.keys import KEY_BYTES, RootKey, data_key, digest_key
 from cloud_sync.secrecy.rotation import RotationSeed
-from cloud_sync.secrecy.seal import NONCE_BYTES, Label, StationCipher
+from cloud_sync.secrecy.seal import NONCE_BYTES, StationCipher, label_of
 
 
 class Sealer:
@@ -82,10 +82,7 @@ class Sealer:
             template: Whose it is, and what.
             packed: float16 little-endian values.
         """
-        label = Label(
-            template.rider_ref, template.version, template.model_id, template.transform_id
-        )
-        return self._cipher.seal(packed, label, nonce=self._entropy(NONCE_BYTES))
+        return self._cipher.seal(packed, label_of(template), nonce=self._entropy(NONCE_BYTES))
 
     def sign(self, stamp: ChunkStamp) -> bytes:
         """Return the cloud's signature of a chunk, 64 bytes."""

@@ -44,7 +44,6 @@ from cloud_sync.adapters.grpc.outgoing import Sealing
 from cloud_sync.adapters.grpc.server import Ports, ServerConfig, Stores, serve
 from cloud_sync.adapters.memory.keys import MemoryVault
 from cloud_sync.adapters.memory.replica import MemoryReplica
-from cloud_sync.adapters.postgres.item_row import label_of
 from cloud_sync.adapters.postgres.registry import PostgresRegistry
 from cloud_sync.adapters.postgres.taps import PostgresTapLog
 from cloud_sync.adapters.postgres.view_log import PostgresViewLog
@@ -64,7 +63,7 @@ from cloud_sync.gallery import (
 )
 from cloud_sync.generate import templates
 from cloud_sync.secrecy.safe import VIEW_ITEM
-from cloud_sync.secrecy.seal import template_label
+from cloud_sync.secrecy.seal import label_of, template_label
 from cloud_sync.secrecy.vault import Vault
 from cloud_sync.stream.backoff import Backoff
 from cloud_sync.stream.lease import Anchor, Lease

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from cloud_sync.content import content_hash, dropped, is_drop, key_of
+from cloud_sync.content import content_hash, dropped, is_drop, is_template, key_of
 from cloud_sync.gallery import Change, DropTemplate, PutTemplate
 from cloud_sync.stream.view import (
     ABSENT_MAX,
@@ -192,8 +192,8 @@ class MemoryViewLog:
     def _carry_drops(self, past: str, stays: str) -> None:
         """Let the view that stays drop whom only the past one has held."""
         gone, left = self._views[past], self._views[stays]
-        keys = {key for _, key, _ in gone.log if key[:1] == b"r"} | set(gone.items)
-        lacking = sorted(key for key in keys - set(left.items) if key[:1] == b"r")
+        keys = {key for _, key, _ in gone.log if is_template(key)} | set(gone.items)
+        lacking = sorted(key for key in keys - set(left.items) if is_template(key))
         drops = [DropTemplate(UUID(bytes=key[1:])) for key in lacking]
         self._write(left, drops, (left.head.model_id, left.head.transform_id))
 
@@ -224,7 +224,7 @@ class MemoryViewLog:
         """Return drops of riders whom an edge may have and its station's view has not."""
         view = self._view(station_id)
         erased = [b"r" + ref.bytes for ref in self.unproven(edge_id)]
-        logged = [key for _, key, drop in reversed(view.log) if drop and key[:1] == b"r"]
+        logged = [key for _, key, drop in reversed(view.log) if drop and is_template(key)]
         keys = [key for key in dict.fromkeys((*erased, *logged)) if key not in view.items]
         changes = tuple(map(dropped, keys[:ABSENT_MAX]))
         return Page(rev, rev, changes, tuple(map(content_hash, changes)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -25,7 +26,7 @@ from cloud_sync.gallery import (
     Template,
 )
 from cloud_sync.secrecy.safe import VIEW_ITEM, Safe
-from cloud_sync.secrecy.seal import Label, NotOpened, template_label
+from cloud_sync.secrecy.seal import Label, NotOpened, label_of, template_label
 
 Row = sa.Row[Any]
 """Of `VIEW_ITEM`, with these columns at least."""
@@ -66,15 +67,6 @@ Open = Callable[[bytes, bytes], bytes]
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _SINCE = 8
 """Bytes of a denial's body before its reason."""
-
-
-def label_of(template: Template) -> Label:
-    """Return what a template is sealed as.
-
-    Args:
-        template: Everything but the vector is read from it.
-    """
-    return Label(template.rider_ref, template.version, template.model_id, template.transform_id)
 
 
 def body_of(change: Change, seal: Seal, *, packed: bytes | None = None) -> bytes:
@@ -124,7 +116,7 @@ def put_of(row: Row, safe: Safe) -> Change:
     """
     if not is_template(row.item_key):
         return _small(row)
-    label, packed = _opened(row, safe.opener(VIEW_ITEM))
+    label, packed = _opened(row, partial(safe.open, VIEW_ITEM))
     return PutTemplate(_template(row, label, unpack(packed)), packed=packed)
 
 

@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from cloud_sync.adapters.postgres.at_rest import hold_keys
-from cloud_sync.adapters.postgres.item_row import label_of
 from cloud_sync.adapters.postgres.publish import DIMENSION
 from cloud_sync.adapters.postgres.tables import MASTER_HEAD, MASTER_RIDER, MASTER_TEMPLATE
 from cloud_sync.content import TemplateRefused, check, pack, unpack
@@ -43,7 +42,7 @@ from cloud_sync.secrecy.key_store import KeysFailed
 from cloud_sync.secrecy.rotation import PLAIN
 from cloud_sync.secrecy.safe import MASTER_TEMPLATE as RECORD
 from cloud_sync.secrecy.safe import Safe, UnknownTransform
-from cloud_sync.secrecy.seal import Label, NotOpened, template_label
+from cloud_sync.secrecy.seal import Label, NotOpened, label_of, template_label
 from fare.log import say
 
 _LOG = logging.getLogger(__name__)

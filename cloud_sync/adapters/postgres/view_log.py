@@ -318,10 +318,9 @@ class PostgresViewLog:
     def _line(self, row: sa.Row[Any]) -> Line:
         if row.is_drop:
             return Line(row.log_rev, dropped(row.item_key), row.content_hash)
-        return Line(row.log_rev, None if row.body is None else self._put(row), row.content_hash)
-
-    def _put(self, row: sa.Row[Any]) -> Change:
-        return put_of(row, self._safe)
+        return Line(
+            row.log_rev, None if row.body is None else put_of(row, self._safe), row.content_hash
+        )
 
     def acknowledge(self, edge_id: str, epoch: UUID, rev: int, now: datetime) -> None:
         """Note what an edge holds durably."""

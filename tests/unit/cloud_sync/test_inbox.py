@@ -1,44 +1,19 @@
 """What a node hears on its gallery stream, opened one message ahead."""
 
-import random
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
 from cloud_sync.adapters.grpc.inbox import Inbox, StreamLost
-from cloud_sync.adapters.memory.keys import MemoryKeyStore
 from cloud_sync.content import content_hash
-from cloud_sync.secrecy.grant import StreamKey, unwrap
-from cloud_sync.secrecy.opener import Opener, Trust
-from cloud_sync.secrecy.sealer import Sealer
 from cloud_sync.stream.messages import Chunk, FromCloud
 from cloud_sync.wire import response_to_proto
+from tests.sealed import sealer, trust
 from tests.templates import SPACE, put
 
-STATION = "bell-tower"
-OPERATOR = MemoryKeyStore(entropy=random.Random(5).randbytes).ring()
-
-
-def sealer(epoch: int) -> Sealer:
-    """Return what seals for the station in one of its histories."""
-    entropy = random.Random(6).randbytes
-    root = OPERATOR.root
-    return Sealer(OPERATOR, root, station_id=STATION, epoch=UUID(int=epoch), entropy=entropy)
-
-
-def trust(maker: Sealer) -> Trust:
-    """Return what a node that was granted these keys believes messages by."""
-    key = StreamKey(bytes(range(32)))
-    until = datetime(2026, 5, 5, tzinfo=UTC)
-    wrapped = maker.granted(until, edge_id="edge-1", recipient=key.public_key)
-    grant = unwrap(wrapped, key, station_id=STATION, edge_id="edge-1", epoch=maker.epoch)
-    return Trust(STATION, Opener(grant, dimension=SPACE.dimension))
-
-
-NEW = sealer(1)
-GRANTED, OTHER = trust(NEW), trust(sealer(2))
+NEW = sealer()
+GRANTED, OTHER = trust(NEW), trust(sealer(epoch=UUID(int=2)))
 
 
 @pytest.fixture

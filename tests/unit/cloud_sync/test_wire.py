@@ -1,6 +1,5 @@
 """Domain values to protobuf and back, and what the receiver refuses."""
 
-import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,7 +14,6 @@ from gateline.sync.v1 import tap_service_pb2 as tap_pb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_sync.adapters.memory.keys import MemoryKeyStore
 from cloud_sync.content import Space, content_hash, pack
 from cloud_sync.gallery import (
     Change,
@@ -33,9 +31,7 @@ from cloud_sync.gallery import (
     SettingName,
     Template,
 )
-from cloud_sync.secrecy.chunk_signature import ChunkVerifier
-from cloud_sync.secrecy.grant import StreamKey, unwrap
-from cloud_sync.secrecy.opener import Opener, Trust
+from cloud_sync.secrecy.opener import Trust
 from cloud_sync.secrecy.rotation import Rotation
 from cloud_sync.secrecy.sealer import Sealer
 from cloud_sync.setting import (
@@ -73,6 +69,7 @@ from cloud_sync.wire import (
     response_to_proto,
 )
 from fare.tap import Direction, Medium, Tap
+from tests.sealed import OPERATOR, sealer, trust
 from tests.taps import tap
 from tests.templates import EPOCH, SPACE, deny, poison, put, rider, setting, snapshot, template
 
@@ -396,26 +393,8 @@ class TestGallery:
             return
 
 
-OPERATOR = MemoryKeyStore(entropy=random.Random(5).randbytes).ring()
 TURNED = Space(SPACE.model_id, OPERATOR.rotation.transform_id, SPACE.dimension)
 """What the cloud has: the same model, turned by the operator's rotation."""
-
-
-def sealer(station_id: str = "bell-tower", epoch: UUID = EPOCH) -> Sealer:
-    """Return what seals for a station."""
-    entropy = random.Random(6).randbytes
-    return Sealer(OPERATOR, OPERATOR.root, station_id=station_id, epoch=epoch, entropy=entropy)
-
-
-def trust(maker: Sealer) -> Trust:
-    """Return what a node of the sealer's station believes messages by."""
-    key = StreamKey(bytes(range(32)))
-    until = datetime(2026, 5, 5, tzinfo=UTC)
-    wrapped = maker.granted(until, edge_id="edge-1", recipient=key.public_key)
-    station, epoch = maker.station_id, maker.epoch
-    grant = unwrap(wrapped, key, station_id=station, edge_id="edge-1", epoch=epoch)
-    verifier = ChunkVerifier(OPERATOR.cloud_key.public_key)
-    return Trust(station, Opener(grant, dimension=SPACE.dimension), verifier)
 
 
 class TestSealed:
