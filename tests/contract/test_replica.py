@@ -34,7 +34,15 @@ from cloud_sync.secrecy.rotation import RotationSeed
 from cloud_sync.secrecy.seal import Label, StationCipher, seal_vector
 from cloud_sync.stream.digest import bucket_of, differing, summed
 from cloud_sync.stream.messages import Repair
-from cloud_sync.stream.replica import Holding, Replica, SnapshotRefused, Standing, WrongRevision
+from cloud_sync.stream.replica import (
+    Holding,
+    Replica,
+    ReplicaFailed,
+    SnapshotRefused,
+    Standing,
+    WrongRevision,
+)
+from cloud_sync.stream.view import CHUNK_ITEMS
 from tests.templates import EPOCH, SPACE, deny, put, rider, setting, snapshot, template
 
 
@@ -354,6 +362,7 @@ class TestExpulsion:
 
         assert before == set()
         assert {rider("Ben"), rider("Cleo")} == riders(replica.load())
+        assert {rider("Ben"), rider("Cleo")} == riders(replica.load())  # from the disk, too
 
     def test_does_not_reach_another_snapshot(self, replica: Replica) -> None:
         """A rider who came back and is in the next snapshot stays."""
@@ -450,6 +459,7 @@ class TestSealed:
             assert np.allclose(one.vector, other.vector, atol=1e-6)
             assert (one.transform_id, one.version) == (other.transform_id, other.version)
         assert riders(replica.load()) == {rider("Ana")}
+        assert riders(replica.load()) == {rider("Ana")}  # from the disk, too
 
     def test_are_read_with_the_key_alone(self, replica: Replica) -> None:
         """Without the keys the gallery holds nobody, and the ride codes' keys are still there."""
@@ -499,16 +509,22 @@ def reopen(tmp_path: Path) -> Iterator[Callable[[], SqliteReplica]]:
     opened[-1].close()
 
 
-class NoCheckpoint:
-    """A connection on a disk that has no room for a checkpoint."""
+class Full:
+    """A connection on a disk that has no room for one kind of statement."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
-        """Stand before a good one."""
+    def __init__(self, connection: apsw.Connection, statement: str) -> None:
+        """Stand before a good one.
+
+        Args:
+            connection: The good one.
+            statement: Words of what fails.
+        """
         self._connection = connection
+        self._statement = statement
 
     def execute(self, sql: str, *arguments: object) -> object:
-        """Do as SQLite does, but for a checkpoint."""
-        if "wal_checkpoint" in sql:
+        """Do as SQLite does, but for that statement."""
+        if self._statement in sql:
             raise apsw.FullError("database or disk is full")
         return self._connection.execute(sql, *arguments)  # type: ignore[arg-type]
 
@@ -527,7 +543,7 @@ class TestSqliteReplica:
         _fill(replica, "Ana", "Ben")
         before = replica.standing()
         whole = replica._file
-        replica._file = NoCheckpoint(whole)  # type: ignore[assignment]
+        replica._file = Full(whole, "wal_checkpoint")  # type: ignore[assignment]
 
         replica.apply(Delta(EPOCH, before.applied_rev, 99, (DropTemplate(rider("Ana")),)))
 
@@ -535,6 +551,36 @@ class TestSqliteReplica:
         assert [each.rider_ref for each in replica.load().templates] == [rider("Ben")]
         assert "scrub_failed" in [record.getMessage() for record in caplog.records]
         replica._file = whole
+        replica.close()
+
+    @pytest.mark.parametrize("size", [1, CHUNK_ITEMS])
+    def test_a_part_that_found_no_room_is_held_once(self, tmp_path: Path, size: int) -> None:
+        """What is rolled back comes again; memory holds nobody twice, and nobody too many.
+
+        Full parts are committed together: with the one that fails goes the one before it.
+        """
+        replica = SqliteReplica(tmp_path / "gallery.db")
+        new = [put(f"rider {number}") for number in range(3 * size)]
+        parts = [new[size * index : size * (index + 1)] for index in range(3)]
+        announced = snapshot(*new, rev=30, chunks=3)
+        replica.begin_snapshot(announced)
+        replica.stage(0, parts[0])
+        staging = replica._staging
+        assert staging is not None
+        good = staging._file
+        staging._file = Full(good, "SET chunks")  # type: ignore[assignment]
+        with pytest.raises(ReplicaFailed):
+            replica.stage(1, parts[1])
+        staging._file = good
+
+        due = replica.begin_snapshot(announced)
+        for index in range(due, 3):
+            replica.stage(index, parts[index])
+        replica.finish_snapshot()
+
+        held = [each.rider_ref for each in replica.load().templates]
+        assert due == (1 if size < CHUNK_ITEMS else 0)
+        assert sorted(held) == sorted(each.template.rider_ref for each in new)
         replica.close()
 
     @pytest.mark.parametrize("damage", ["version = -127", "expires = 9223372036854775807"])
