@@ -14,6 +14,10 @@ _CONSENTS = ("collect", "store", "send", "pay")
 """What a rider by face agrees to; `pay` alone is enough for the ride code."""
 
 
+class Away(RuntimeError):
+    """The server did not answer for longer than the phone's patience."""
+
+
 class Phone:
     """One rider's session with the enroll process."""
 
@@ -88,15 +92,16 @@ class Phone:
         """Send a request, again while the server is down, and return its answer.
 
         Raises:
-            RuntimeError: The server refused; the message has its words.
+            Away: It stayed down.
+            RuntimeError: It refused; the message has its words.
         """
         deadline = time.monotonic() + self._patience_s
         while True:
             try:
                 answer = self._http.request(method, path, **content)
-            except httpx.TransportError:
+            except httpx.TransportError as error:
                 if time.monotonic() > deadline:
-                    raise
+                    raise Away(f"{self.name}: {method} {path}: {error}") from error
                 time.sleep(0.3)
                 continue
             if answer.status_code >= 500 and time.monotonic() < deadline:

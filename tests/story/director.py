@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.story.app import Phone
+from tests.story.app import Away, Phone
 from tests.story.script import Expect, Passenger, Show, Step
 from tests.story.stage import Line
 
@@ -142,7 +142,11 @@ class Director:
         presents = step.show.value if step.whose else "face"
         shown = step.whose or passenger.name
         if step.show is Show.CODE and phone is not None:
-            _place(lane.cues / f"{stem}.code", phone.code())
+            try:
+                code = phone.code()
+            except Away:
+                return None  # no code to show just now: a person waits and tries again
+            _place(lane.cues / f"{stem}.code", code)
         if step.beside:
             self._enter(lane, f"{stem}-beside", step.beside, "face", x=0.7)
             self._enter(lane, stem, shown, presents, x=0.3)

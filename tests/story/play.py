@@ -1,5 +1,6 @@
 """The whole play: set the stage, let everybody ride, wait for the money, and compare."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any
 from edge_gate.adapters.opencv import encode
 from fare.city import City, shipped
 from tests.people import portraits
-from tests.story.app import Phone
+from tests.story.app import Away, Phone
 from tests.story.director import Answer, Director, Stranded
 from tests.story.script import PASSENGERS, Expect, Passenger, Step
 from tests.story.setting import Setting
@@ -147,9 +148,14 @@ class Play:
             self._say(f"{person.name} is stranded: {error}")
         finally:
             self._done[person.name].set()
+        with contextlib.suppress(Away):  # the page stays as it is; the table at the end asks again
+            self._refresh(person)
+
+    def _refresh(self, person: Passenger) -> None:
+        """Show a passenger's fare on the page as soon as it is paid."""
         deadline = time.monotonic() + _FRESH_S
         while not self._closed.is_set() and self._row(person).wrong and time.monotonic() < deadline:
-            time.sleep(0.5)  # the page shows the fare as soon as it is paid
+            time.sleep(0.5)
 
     def _report(self, person: Passenger, step: Step, answer: Answer) -> None:
         station = self.city.network.stations[step.station].name

@@ -25,13 +25,17 @@ class Postgres:
         """The address for `fare.adapters.database.connect`."""
         return str(self._server.get_uri())
 
+    def runs(self) -> bool:
+        """Say whether the postmaster is alive."""
+        return _alive(self._server.get_pid())
+
     def kill(self) -> None:
         """Send SIGKILL to the postmaster; its children end when they notice."""
         os.kill(self._server.get_pid(), signal.SIGKILL)
 
     def ensure_running(self) -> None:
         """Start the server again if it has died; quiet if it cannot start just yet."""
-        if _alive(self._server.get_pid()):
+        if self.runs():
             return
         try:
             self._server.ensure_postgres_running()

@@ -188,6 +188,16 @@ class Setting:
         assert self._server is not None
         self._server.kill()
 
+    def is_up(self, name: str) -> bool:
+        """Say whether a process is running and has said that it is ready.
+
+        Args:
+            name: An actor's, or `postgres`.
+        """
+        if name == "postgres":
+            return self._server is not None and self._server.runs()
+        return self.stage.actors[name].ready.is_set()
+
     def stop(self) -> None:
         """Stop every process."""
         self._watching.set()

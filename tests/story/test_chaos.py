@@ -25,7 +25,9 @@ _PRINTED = {"Robin"}
 Booked = dict[str, tuple[int, int]]
 """Of each rider, the trips that have a fare and what was taken for them, in fen."""
 _PAUSE_S = 4.0
-"""Between two kills: about what a killed process needs to come back."""
+"""Between two kills at least; the next one also waits until the process killed last is back."""
+_BACK_S = 60.0
+"""How long a killed process may need to be back."""
 
 
 class Killer:
@@ -37,6 +39,8 @@ class Killer:
         self._enough = threading.Event()
         self._victims = itertools.cycle((*setting.stage.actors, "postgres"))
         self.killed: list[str] = []
+        self.gone: list[str] = []
+        """What did not come back in time."""
         self._thread = threading.Thread(target=self._work, name="killer", daemon=True)
 
     def start(self) -> None:
@@ -57,6 +61,15 @@ class Killer:
             else:
                 self._setting.stage.actors[victim].kill()
             self.killed.append(victim)
+            self._wait_back(victim)
+
+    def _wait_back(self, victim: str) -> None:
+        """Wait until the process is back: kills alone must not keep a slow machine down."""
+        deadline = time.monotonic() + _BACK_S
+        while not self._enough.wait(0.1) and not self._setting.is_up(victim):
+            if time.monotonic() > deadline:
+                self.gone.append(victim)
+                return
 
 
 @pytest.fixture
@@ -85,6 +98,7 @@ def _rides(setting: Setting, play: Play, rounds: int) -> Booked:
         print(f"round {number + 1} of {rounds}, {len(killer.killed)} kills so far")
     killer.stop()
 
+    assert killer.gone == []
     assert set(killer.killed) == {*setting.stage.actors, "postgres"}
     assert play.faults == {}
     return _everybody_rode_and_paid(setting, play, rounds)
