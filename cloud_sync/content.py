@@ -201,12 +201,12 @@ def label_hash(label: Label, expires: datetime | None, tier: int, packed: bytes)
         tier: 1 or 2.
         packed: The vector as float16 little-endian bytes.
     """
-    rider_ref, version, model_id, transform_id = label
+    rider, version, model_id, transform_id = label
     return hashlib.sha256(
         b"".join(
             (
                 b"put" if tier == 1 else b"tier" + tier.to_bytes(1, "big"),
-                rider_ref.bytes,
+                rider,
                 version.to_bytes(4, "big"),
                 _space_bytes(model_id, transform_id),
                 _micros(expires),

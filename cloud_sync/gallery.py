@@ -113,9 +113,6 @@ class PutTemplate:
     template: Template
     sealed: Sealed | None = None
     """At a node: what its disk keeps in place of the template."""
-    packed: bytes | None = field(default=None, repr=False)
-    """In the cloud: the vector as it is stored, where it was read from there. Whoever sends it on
-    need not pack it again."""
 
 
 @dataclass(frozen=True, slots=True)

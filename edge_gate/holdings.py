@@ -148,7 +148,7 @@ class Holdings:
         """
         fold = sort_templates(holding.templates, self._gallery.space)
         _alarm(fold)
-        second = sum(put.tier == 2 for put in fold.puts)
+        second = fold.puts.tiers.count(2)
         first = len(fold.puts) - second
         with self._turn:
             self._orders = _replaced(self._orders, holding)
@@ -234,7 +234,7 @@ class Holdings:
         _alarm(fold)
         # First the stricter threshold, then the larger gallery: a search in between must not be
         # judged by what fewer templates would have allowed.
-        coming = [sum(put.tier == tier for put in fold.puts) for tier in (1, 2)]
+        coming = [fold.puts.tiers.count(tier) for tier in (1, 2)]
         self._restand(
             at_least=(self._gallery.size + coming[0], self._gallery.second_size + coming[1])
         )

@@ -6,12 +6,12 @@ A gallery ranks; it knows no threshold and no rider's name. This file does not k
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Protocol
 from uuid import UUID
 
 import numpy as np
 
+from cloud_sync.columns import Templates
 from cloud_sync.content import Space, unsound
 from cloud_sync.gallery import Change, DropTemplate, PutTemplate, Template
 from edge_gate.face import Embedding
@@ -121,8 +121,8 @@ class Gallery(Protocol):
         """
         ...
 
-    def replace(self, templates: Sequence[Template]) -> None:
-        """Hold these templates and no others.
+    def replace(self, *parts: Sequence[Template]) -> None:
+        """Hold the templates of these parts and no others; no rider is in two.
 
         Raises:
             SpaceMismatch: A template is of another space; nothing has changed then.
@@ -148,18 +148,35 @@ class Gallery(Protocol):
 
 def space_of(template: Template) -> Space:
     """Return the space of a template."""
-    return _space(template.model_id, template.transform_id, len(template.vector))
+    return Space(template.model_id, template.transform_id, len(template.vector))
 
 
-_space = lru_cache(maxsize=64)(Space)
-"""A gallery's templates have one space, and it is asked of each of them."""
+def admit_all(space: Space, templates: Sequence[Template]) -> Templates:
+    """Let templates into a gallery, by columns.
+
+    Raises:
+        SpaceMismatch: One is of another space; the message names both.
+    """
+    if not isinstance(templates, Templates):
+        for template in templates:
+            admit(space, space_of(template))
+    held = Templates.of(templates)
+    for other in _foreign_spaces(held, space):
+        admit(space, other)
+    return held
+
+
+def _foreign_spaces(templates: Templates, space: Space) -> set[Space]:
+    dimension = templates.vectors.shape[1]
+    names = set(zip(templates.model_ids, templates.transform_ids, strict=True))
+    return {Space(*each, dimension) for each in names} - {space}
 
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
     """Changes of a view, by what one gallery must do with them."""
 
-    puts: tuple[Template, ...]
+    puts: Templates
     """Templates of the gallery's space, one a rider, the newest."""
     drops: tuple[UUID, ...]
     """Riders to forget, among them the foreign and the poisoned."""
@@ -198,32 +215,19 @@ def sort_templates(templates: Sequence[Template], space: Space) -> Sorted:
         templates: At most one a rider.
         space: The gallery's.
     """
-    foreign = tuple(each.rider_ref for each in templates if space_of(each) != space)
-    ours = [each for each in templates if space_of(each) == space] if foreign else templates
-    puts, poisoned = _sound(ours)
-    return Sorted(puts, (*foreign, *poisoned), foreign, poisoned)
+    foreign: tuple[UUID, ...] = ()
+    if isinstance(templates, Templates) and not _foreign_spaces(templates, space):
+        ours = templates
+    else:
+        foreign = tuple(each.rider_ref for each in templates if space_of(each) != space)
+        ours = Templates.of(each for each in templates if space_of(each) == space)
+    wrong = np.flatnonzero(unsound(ours.vectors)).tolist()
+    poisoned = tuple(ours.rider_refs[row] for row in wrong)
+    return Sorted(_without(ours, wrong), (*foreign, *poisoned), foreign, poisoned)
 
 
-def _sound(templates: Sequence[Template]) -> tuple[tuple[Template, ...], tuple[UUID, ...]]:
-    """Return those that an embedder can have made, and whose the others are.
-
-    Looked at in batches.
-    """
-    kept: list[Template] = []
-    poisoned: list[UUID] = []
-    for start in range(0, len(templates), _BATCH):
-        batch = templates[start : start + _BATCH]
-        wrong = unsound(np.stack([template.vector for template in batch]))
-        if not wrong.any():
-            kept += batch
-            continue
-        for template, is_wrong in zip(batch, wrong.tolist(), strict=True):
-            if is_wrong:
-                poisoned.append(template.rider_ref)
-            else:
-                kept.append(template)
-    return tuple(kept), tuple(poisoned)
-
-
-_BATCH = 1_024
-"""Vectors looked at at once: 2 MB."""
+def _without(templates: Templates, rows: Sequence[int]) -> Templates:
+    gone = frozenset(rows)
+    if not gone:
+        return templates
+    return templates.at([row for row in range(len(templates)) if row not in gone])

@@ -16,6 +16,7 @@ from uuid import UUID, uuid5
 
 import numpy as np
 
+from cloud_sync.columns import Templates
 from cloud_sync.content import Space
 from cloud_sync.gallery import Template
 from edge_gate.search import Candidates, Gallery, Probe, ranked
@@ -137,12 +138,16 @@ class Tiers:
         Raises:
             SpaceMismatch: A template is of another space; nothing of its tier has changed then.
         """
-        kept = [each for each in templates if each.rider_ref not in self._canary_refs]
+        held = Templates.of(templates)
+        places = list(enumerate(zip(held.rider_refs, held.tiers, strict=True)))
+        kept = [(row, ref, tier) for row, (ref, tier) in places if ref not in self._canary_refs]
         # Whoever changes tier does so by a move, so that the two swaps find them in place.
-        self.apply([t for t in kept if self._tier_of.get(t.rider_ref, t.tier) != t.tier], ())
-        for tier, gallery in self._galleries.items():
-            gallery.replace([*self._canaries, *(each for each in kept if each.tier == tier)])
-        self._tier_of = {each.rider_ref: each.tier for each in kept}
+        moved = [row for row, ref, tier in kept if self._tier_of.get(ref, tier) != tier]
+        self.apply(held.at(moved), ())
+        for number, gallery in self._galleries.items():
+            part = held.at([row for row, _, tier in kept if tier == number])
+            gallery.replace(self._canaries, part)
+        self._tier_of = {ref: tier for _, ref, tier in kept}
 
     def seal(self) -> bool:
         """Reorganise both for speed where that is due; return whether it was."""

@@ -29,7 +29,8 @@ class NotOpened(ValueError):
 class Label(NamedTuple):
     """What a sealed template is said to be."""
 
-    rider_ref: UUID
+    rider: bytes
+    """The rider's reference, 16 bytes."""
     version: int
     model_id: str
     transform_id: str
@@ -41,7 +42,8 @@ def label_of(template: Template) -> Label:
     Args:
         template: Everything but the vector is read from it.
     """
-    return Label(template.rider_ref, template.version, template.model_id, template.transform_id)
+    rider = template.rider_ref.bytes
+    return Label(rider, template.version, template.model_id, template.transform_id)
 
 
 def template_label(label: Label) -> bytes:
@@ -52,8 +54,8 @@ def template_label(label: Label) -> bytes:
     Args:
         label: Whose it is, and what.
     """
-    space = _space_bytes(label.model_id, label.transform_id)
-    return label.rider_ref.bytes + label.version.to_bytes(4, "big") + space
+    rider, version, model_id, transform_id = label
+    return rider + version.to_bytes(4, "big") + _space_bytes(model_id, transform_id)
 
 
 @lru_cache(maxsize=64)

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from cloud_sync.gallery import Template
 from cloud_sync.secrecy.chunk_signature import ChunkStamp
 from cloud_sync.secrecy.grant import KeyGrant, wrap
 from cloud_sync.secrecy.key_store import KeyRing
 from cloud_sync.secrecy.keys import KEY_BYTES, RootKey, data_key, digest_key
 from cloud_sync.secrecy.rotation import RotationSeed
-from cloud_sync.secrecy.seal import NONCE_BYTES, StationCipher, label_of
+from cloud_sync.secrecy.seal import NONCE_BYTES, Label, StationCipher
 
 
 class Sealer:
@@ -75,14 +74,14 @@ class Sealer:
         """The history that it seals for."""
         return self._epoch
 
-    def seal(self, template: Template, packed: bytes) -> bytes:
+    def seal(self, label: Label, packed: bytes) -> bytes:
         """Return the record that stands for a template's packed vector.
 
         Args:
-            template: Whose it is, and what.
+            label: Whose it is, and what.
             packed: float16 little-endian values.
         """
-        return self._cipher.seal(packed, label_of(template), nonce=self._entropy(NONCE_BYTES))
+        return self._cipher.seal(packed, label, nonce=self._entropy(NONCE_BYTES))
 
     def sign(self, stamp: ChunkStamp) -> bytes:
         """Return the cloud's signature of a chunk, 64 bytes."""

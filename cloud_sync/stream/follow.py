@@ -294,8 +294,8 @@ def _storing(chunk: Chunk) -> Effect:
     if chunk.is_snapshot:
         return Stage(chunk)
     if chunk.is_expulsion:
-        return Expel(chunk.nonce, chunk.changes)
-    delta = Delta(chunk.epoch, chunk.from_rev, chunk.to_rev, chunk.changes)
+        return Expel(chunk.nonce, tuple(chunk.changes))
+    delta = Delta(chunk.epoch, chunk.from_rev, chunk.to_rev, tuple(chunk.changes))
     return Apply(chunk.nonce, delta)
 
 

@@ -3,6 +3,7 @@
 `wire.py` turns these into protobuf and back; the state machines know nothing but these.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -163,8 +164,8 @@ class Chunk:
     """The revision the edge must be at; 0 in a snapshot."""
     to_rev: int
     """The revision afterwards; the snapshot's own in a snapshot, `from_rev` in an expulsion."""
-    changes: tuple[Change, ...]
-    hashes: tuple[bytes, ...]
+    changes: Sequence[Change]
+    hashes: Sequence[bytes]
     """The content hash of each change, 32 bytes each."""
     index: int = 0
     """Place in the snapshot, from 0: the first of the parts in it."""

@@ -49,7 +49,7 @@ class Holding:
 
     epoch: UUID | None
     rev: int
-    templates: tuple[Template, ...]
+    templates: Sequence[Template]
     keys: tuple[IssuerKey, ...]
     denials: tuple[Denial, ...] = ()
     settings: tuple[Setting, ...] = ()

@@ -5,12 +5,11 @@ travels beside it for the disk.
 """
 
 from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
-from datetime import datetime
-from typing import NamedTuple
 
+import numpy as np
 from gateline.sync.v1 import gallery_service_pb2 as pb
 
+from cloud_sync.columns import ArrivedPuts, Packed, PackedChanges, comparable, packed_of
 from cloud_sync.content import (
     SettingRefused,
     Space,
@@ -20,7 +19,6 @@ from cloud_sync.content import (
     label_hash,
     pack,
     unpack,
-    unpack_all,
     unsound,
 )
 from cloud_sync.gallery import (
@@ -36,13 +34,10 @@ from cloud_sync.gallery import (
     PutKey,
     PutSetting,
     PutTemplate,
-    Sealed,
     Setting,
     SettingName,
-    Template,
 )
 from cloud_sync.secrecy.opener import Opener
-from cloud_sync.secrecy.rotation import PLAIN
 from cloud_sync.secrecy.seal import Label, NotOpened
 from cloud_sync.secrecy.sealer import Sealer
 from cloud_sync.setting import read
@@ -73,115 +68,153 @@ def changes_to_proto(
         into: Has none yet.
         sealer: Of the station and epoch; None sends templates in plain.
     """
-    for change, digest in zip(changes, hashes, strict=True):
+    rows = changes.rows if isinstance(changes, PackedChanges) else changes
+    for change, digest in zip(rows, hashes, strict=True):
         made = into.changes.add(content_hash=digest)
         match change:
-            case PutTemplate(template, _, packed):
-                _write_template(made.put_template, template, packed, sealer)
-            case DropTemplate(rider_ref):
-                made.drop_template.rider_ref = rider_ref.bytes
-            case PutKey(key):
-                made.put_key.CopyFrom(pb.PutKey(key_id=key.key_id, public_key=key.public_key))
-            case DropKey(key_id):
-                made.drop_key.CopyFrom(pb.DropKey(key_id=key_id))
-            case PutDenial(denial):
-                put = pb.PutDenial(
-                    rider_ref=denial.rider_ref.bytes,
-                    reason=_REASONS[denial.reason],
-                    since_time=denial.since,
-                    until_time=denial.until,
-                )
-                made.put_denial.CopyFrom(put)
-            case DropDenial(rider_ref):
-                made.drop_denial.rider_ref = rider_ref.bytes
-            case PutSetting(setting):
-                made.put_setting.CopyFrom(pb.PutSetting(name=setting.name, body=setting.body))
-            case DropSetting(name):
-                made.drop_setting.name = name
+            case Packed():
+                _write_template(made.put_template, change, sealer)
+            case PutTemplate(template):
+                row = packed_of(template, pack(template.vector))
+                _write_template(made.put_template, row, sealer)
+            case _:
+                _write_small(made, change)
+
+
+def _write_small(made: pb.Change, change: Change) -> None:
+    match change:
+        case DropTemplate(rider_ref):
+            made.drop_template.rider_ref = rider_ref.bytes
+        case PutKey(key):
+            made.put_key.CopyFrom(pb.PutKey(key_id=key.key_id, public_key=key.public_key))
+        case DropKey(key_id):
+            made.drop_key.CopyFrom(pb.DropKey(key_id=key_id))
+        case PutDenial(denial):
+            put = pb.PutDenial(
+                rider_ref=denial.rider_ref.bytes,
+                reason=_REASONS[denial.reason],
+                since_time=denial.since,
+                until_time=denial.until,
+            )
+            made.put_denial.CopyFrom(put)
+        case DropDenial(rider_ref):
+            made.drop_denial.rider_ref = rider_ref.bytes
+        case PutSetting(setting):
+            made.put_setting.CopyFrom(pb.PutSetting(name=setting.name, body=setting.body))
+        case DropSetting(name):
+            made.drop_setting.name = name
 
 
 def changes_from_proto(
     changes: Sequence[pb.Change], space: Space, opener: Opener | None
-) -> list[Change | Refusal]:
+) -> ArrivedPuts | list[Change | Refusal]:
     """Return each change, or why it may not be applied.
 
     Args:
         changes: As received.
         space: What the station's loaded model can compare.
         opener: With it only sealed templates are taken, without it only plain ones.
+
+    Returns:
+        By columns where all are templates and none is refused.
     """
-    known = {space.transform_id, *(() if opener is None else opener.transforms)}
-    found = [_change(change, space, known, opener) for change in changes]
-    puts = iter(_compared([one for one in found if isinstance(one, _Opened)], opener))
-    return [next(puts) if isinstance(one, _Opened) else one for one in found]
+    opening = _Opening(space, opener)
+    found = [opening.read(change) for change in changes]
+    puts, refused = opening.arrived()
+    if len(puts) == len(found) and not any(refused):
+        return puts
+    each = iter(zip(puts, refused, strict=True))
+    return [_either(*next(each)) if one is None else one for one in found]
 
 
-class _Opened(NamedTuple):
-    """A template as it is inside its record: packed and still turned."""
-
-    label: Label
-    expires: datetime | None
-    tier: int
-    packed: bytes
-    sealed: Sealed | None
-    stated: bytes
-    """The content hash."""
+def _either(put: PutTemplate, refusal: Refusal | None) -> PutTemplate | Refusal:
+    return put if refusal is None else refusal
 
 
-def _compared(opened: Sequence[_Opened], opener: Opener | None) -> list[PutTemplate | Refusal]:
-    """Return templates that can be compared, all vectors at once: one by one takes thrice as long.
+class _Opening:
+    """Reads the changes of one message; templates are compared all at once at the end."""
 
-    Args:
-        opened: Each of the dimension expected.
-        opener: Undoes rotations.
-    """
-    if not opened:
-        return []
-    vectors = unpack_all([one.packed for one in opened])
-    refused = unsound(vectors)
-    transforms = [one.label.transform_id for one in opened]
-    if opener is not None:
-        vectors = opener.turned_back(vectors, transforms)
-        transforms = [PLAIN] * len(opened)
-    made: list[PutTemplate | Refusal] = []
-    for one, vector, transform, wrong in zip(
-        opened, vectors, transforms, refused.tolist(), strict=True
-    ):
-        rider_ref, version, model_id, _ = one.label
-        template = Template(rider_ref, version, model_id, transform, vector, one.expires, one.tier)
-        made.append(_unsound(one) if wrong else PutTemplate(template, one.sealed))
-    return made
+    def __init__(self, space: Space, opener: Opener | None) -> None:
+        self._space, self._opener = space, opener
+        self._key_id = "" if opener is None else opener.key_id
+        self._transforms = {space.transform_id, *(() if opener is None else opener.transforms)}
+        self._size = 2 * space.dimension
+        self._rows: list[Packed] = []
+        self._bodies: list[bytes] = []
+        self._hashes: list[bytes] = []
+
+    def read(self, change: pb.Change) -> Change | Refusal | None:
+        """Return a change, or why it may not be applied; None of a template that was kept."""
+        stated = change.content_hash
+        try:
+            if change.HasField("put_template"):
+                return self._keep(change.put_template, stated)
+            known = _known(change)
+        except _Refused as problem:
+            return Refusal(stated, problem.code, str(problem))
+        except (WireBroken, TemplateRefused, SettingRefused, NotOpened) as problem:
+            return Refusal(stated, NackCode.BAD_ITEM, str(problem))
+        if content_hash(known) != stated:
+            return Refusal(stated, NackCode.BAD_ITEM, _UNLIKE)
+        return known
+
+    def arrived(self) -> tuple[ArrivedPuts, list[Refusal | None]]:
+        """Return the templates that were kept, and what is wrong with a vector, if anything."""
+        templates = comparable(self._rows, self._opener)
+        puts = ArrivedPuts(
+            templates,
+            [row.label for row in self._rows],
+            self._bodies,
+            self._hashes,
+            self._key_id,
+        )
+        refused: list[Refusal | None] = [None] * len(puts)
+        for row in np.flatnonzero(unsound(templates.vectors)).tolist():
+            refused[row] = _unsound(self._rows[row].body, self._hashes[row])
+        return puts, refused
+
+    def _keep(self, put: pb.PutTemplate, stated: bytes) -> Refusal | None:
+        model_id, transform_id = put.model_id, put.transform_id
+        if model_id != self._space.model_id or transform_id not in self._transforms:
+            detail = f"a template of {model_id} / {transform_id}"
+            return Refusal(stated, NackCode.WRONG_SPACE, detail)
+        tier = put.tier or 1
+        if tier not in _TIERS:
+            raise _Refused(NackCode.UNSUPPORTED, f"a template of tier {tier}")
+        label = Label(_rider(put.rider_ref), put.version, model_id, transform_id)
+        expires = time_of(put.expire_time) if put.HasField("expire_time") else None
+        body = put.vector
+        packed = self._packed(put.key_id, body, label)
+        if len(packed) != self._size:
+            check(unpack(packed), dimension=self._space.dimension)
+        if label_hash(label, expires, tier, packed) != stated:
+            return Refusal(stated, NackCode.BAD_ITEM, _UNLIKE)
+        self._rows.append(Packed(label, expires, tier, packed))
+        self._bodies.append(body)
+        self._hashes.append(stated)
+        return None
+
+    def _packed(self, key_id: str, body: bytes, label: Label) -> bytes:
+        if self._opener is None:
+            if key_id:
+                raise _Refused(NackCode.UNSUPPORTED, "an encrypted template")
+            return body
+        if key_id != self._key_id:
+            raise _Refused(NackCode.UNSUPPORTED, "a template that is not under the granted key")
+        return self._opener.packed(body, label)
 
 
-def _unsound(opened: _Opened) -> Refusal:
+_UNLIKE = "the content hash does not fit"
+
+
+def _unsound(packed: bytes, stated: bytes) -> Refusal:
     """Return what is wrong with a vector, in the words of its check."""
-    vector = unpack(opened.packed)
+    vector = unpack(packed)
     try:
         check(vector, dimension=len(vector))
     except TemplateRefused as problem:
-        return Refusal(opened.stated, NackCode.BAD_ITEM, str(problem))
-    return Refusal(opened.stated, NackCode.BAD_ITEM, "the vector is not of unit length")
-
-
-def _change(
-    change: pb.Change, space: Space, transforms: AbstractSet[str], opener: Opener | None
-) -> Change | Refusal | _Opened:
-    stated = change.content_hash
-    try:
-        if change.HasField("put_template"):
-            put = change.put_template
-            if put.model_id != space.model_id or put.transform_id not in transforms:
-                detail = f"a template of {put.model_id} / {put.transform_id}"
-                return Refusal(stated, NackCode.WRONG_SPACE, detail)
-            return _put_template(put, stated, space, opener)
-        known = _known(change)
-    except _Refused as problem:
-        return Refusal(stated, problem.code, str(problem))
-    except (WireBroken, TemplateRefused, SettingRefused, NotOpened) as problem:
         return Refusal(stated, NackCode.BAD_ITEM, str(problem))
-    if content_hash(known) != stated:
-        return Refusal(stated, NackCode.BAD_ITEM, "the content hash does not fit")
-    return known
+    return Refusal(stated, NackCode.BAD_ITEM, "the vector is not of unit length")
 
 
 class _Refused(Exception):
@@ -216,52 +249,19 @@ def _known(change: pb.Change) -> Change:
     return known
 
 
-def _write_template(
-    into: pb.PutTemplate, template: Template, packed: bytes | None, sealer: Sealer | None
-) -> None:
+def _write_template(into: pb.PutTemplate, row: Packed, sealer: Sealer | None) -> None:
     """Write field by field: made of arguments it takes thrice as long, and a view has 50,000."""
-    body = pack(template.vector) if packed is None else packed
-    into.rider_ref = template.rider_ref.bytes
-    into.version = template.version
-    into.model_id = template.model_id
-    into.transform_id = template.transform_id
+    label, expires, tier, body = row
+    into.rider_ref, into.version, into.model_id, into.transform_id = label
     if sealer is None:
         into.vector = body
     else:
-        into.vector = sealer.seal(template, body)
+        into.vector = sealer.seal(label, body)
         into.key_id = sealer.key_id
-    if template.expires is not None:
-        into.expire_time.FromDatetime(template.expires)
-    if template.tier != 1:
-        into.tier = template.tier
-
-
-def _put_template(
-    put: pb.PutTemplate, stated: bytes, space: Space, opener: Opener | None
-) -> _Opened | Refusal:
-    tier = put.tier or 1
-    if tier not in _TIERS:
-        raise _Refused(NackCode.UNSUPPORTED, f"a template of tier {tier}")
-    label = Label(uuid_of(put.rider_ref), put.version, put.model_id, put.transform_id)
-    expires = time_of(put.expire_time) if put.HasField("expire_time") else None
-    body = put.vector
-    packed = _packed(put.key_id, body, label, opener)
-    if len(packed) != 2 * space.dimension:
-        check(unpack(packed), dimension=space.dimension)
-    if label_hash(label, expires, tier, packed) != stated:
-        return Refusal(stated, NackCode.BAD_ITEM, "the content hash does not fit")
-    sealed = Sealed(put.key_id, label.transform_id, body, stated) if put.key_id else None
-    return _Opened(label, expires, tier, packed, sealed, stated)
-
-
-def _packed(key_id: str, body: bytes, label: Label, opener: Opener | None) -> bytes:
-    if opener is None:
-        if key_id:
-            raise _Refused(NackCode.UNSUPPORTED, "an encrypted template")
-        return body
-    if key_id != opener.key_id:
-        raise _Refused(NackCode.UNSUPPORTED, "a template that is not under the granted key")
-    return opener.packed(body, label)
+    if expires is not None:
+        into.expire_time.FromDatetime(expires)
+    if tier != 1:
+        into.tier = tier
 
 
 def _denial(put: pb.PutDenial) -> Denial:
@@ -274,6 +274,12 @@ def _denial(put: pb.PutDenial) -> Denial:
         since=time_of(put.since_time),
         until=time_of(put.until_time) if put.HasField("until_time") else None,
     )
+
+
+def _rider(raw: bytes) -> bytes:
+    if len(raw) != 16:
+        raise WireBroken(f"an id of {len(raw)} bytes, not 16")
+    return raw
 
 
 def _name(name: str) -> SettingName:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from gateline.sync.v1 import gallery_service_pb2 as pb
 
+from cloud_sync.columns import ArrivedPuts
 from cloud_sync.content import Space, root_hash
 from cloud_sync.gallery import Change
 from cloud_sync.secrecy.chunk_signature import ChunkStamp
@@ -193,7 +194,7 @@ def _chunk_to_proto(chunk: Chunk, sealer: Sealer | None) -> pb.Chunk:
 
 
 def _chunk_from_proto(chunk: pb.Chunk, space: Space, trust: Trust) -> Chunk:
-    stated = [bytes(change.content_hash) for change in chunk.changes]
+    stated = [change.content_hash for change in chunk.changes]
     intact = root_hash(stated) == chunk.sha256
     # Nothing of a chunk that is not the cloud's is opened.
     intact = intact and _is_genuine(_stamp(chunk, trust.station_id), chunk.signature, trust)
@@ -215,9 +216,11 @@ def _chunk_from_proto(chunk: pb.Chunk, space: Space, trust: Trust) -> Chunk:
 
 def _sorted(
     changes: Sequence[pb.Change], space: Space, trust: Trust
-) -> tuple[tuple[Change, ...], tuple[bytes, ...], tuple[Refusal, ...]]:
+) -> tuple[Sequence[Change], Sequence[bytes], tuple[Refusal, ...]]:
     """Return what may be applied, its content hashes, and what may not."""
     parsed = changes_from_proto(changes, space, trust.opener)
+    if isinstance(parsed, ArrivedPuts):
+        return parsed, parsed.hashes, ()
     pairs = [
         (item, change.content_hash)
         for item, change in zip(parsed, changes, strict=True)
@@ -246,7 +249,7 @@ def _repair_to_proto(repair: Repair, sealer: Sealer | None) -> pb.Repair:
 
 
 def _repair_from_proto(repair: pb.Repair, space: Space, trust: Trust) -> Repair:
-    stated = [bytes(change.content_hash) for change in repair.changes]
+    stated = [change.content_hash for change in repair.changes]
     stamp = _repair_stamp(repair, trust.station_id)
     intact = _repair_sha256(stated, repair.buckets) == repair.sha256
     intact = intact and _is_genuine(stamp, repair.signature, trust)
@@ -256,8 +259,8 @@ def _repair_from_proto(repair: pb.Repair, space: Space, trust: Trust) -> Repair:
         epoch=uuid_of(repair.epoch),
         rev=repair.rev,
         buckets=tuple(repair.buckets),
-        changes=changes,
-        hashes=hashes,
+        changes=tuple(changes),
+        hashes=tuple(hashes),
         intact=intact,
         refusals=refusals,
     )

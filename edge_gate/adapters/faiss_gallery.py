@@ -21,7 +21,7 @@ import numpy.typing as npt
 from cloud_sync.content import Space
 from cloud_sync.gallery import Template
 from edge_gate.face import Embedding
-from edge_gate.search import NOBODY, Candidates, Probe, admit, space_of
+from edge_gate.search import NOBODY, Candidates, Probe, admit, admit_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +157,7 @@ class FaissGallery:
         Raises:
             SpaceMismatch: A template is of another space; nothing has changed then.
         """
-        for template in puts:
-            admit(self._space, space_of(template))
+        admit_all(self._space, puts)
         coming = {template.rider_ref: template for template in puts}
         touched = coming.keys() | set(drops)
         with self._writer:
@@ -171,16 +170,15 @@ class FaissGallery:
                 heads.append(_flat(coming))
             self._view = _View(view.sealed.without(touched), self._merged(heads))
 
-    def replace(self, templates: Sequence[Template]) -> None:
-        """Hold these templates and no others, found exhaustively until the next `seal`.
+    def replace(self, *parts: Sequence[Template]) -> None:
+        """Hold the templates of these parts and no others, exhaustively until the next `seal`.
 
         Raises:
             SpaceMismatch: A template is of another space; nothing has changed then.
         """
-        for template in templates:
-            admit(self._space, space_of(template))
-        fresh = {template.rider_ref: template for template in templates}
-        segment = _flat(fresh)
+        held = [part for part in (admit_all(self._space, part) for part in parts) if part]
+        fresh = {each.rider_ref: each for part in held for each in part}
+        segment = _indexed(tuple(fresh), [part.vectors for part in held])
         with self._writer:
             self._templates = fresh
             self._view = _View(segment, ())
@@ -252,9 +250,14 @@ def _matrix(templates: Mapping[UUID, Template]) -> npt.NDArray[np.float32]:
 
 
 def _flat(templates: Mapping[UUID, Template]) -> _Segment:
-    if not templates:
+    return _indexed(tuple(templates), [_matrix(templates)] if templates else [])
+
+
+def _indexed(riders: tuple[UUID, ...], rows: Sequence[npt.NDArray[np.float32]]) -> _Segment:
+    """Return an exhaustive segment of these riders, whose vectors are in these matrices."""
+    if not riders:
         return _EMPTY
-    matrix = _matrix(templates)
-    index = faiss.IndexFlatIP(matrix.shape[1])
-    index.add(matrix)  # without Python's lock, and at once: in pieces it would be copied twice
-    return _Segment(index, tuple(templates), frozenset(templates))
+    index = faiss.IndexFlatIP(rows[0].shape[1])
+    for each in rows:
+        index.add(each)  # without Python's lock; in many pieces it would be copied twice
+    return _Segment(index, riders, frozenset(riders))

@@ -8,7 +8,7 @@ import numpy as np
 
 from cloud_sync.content import Space
 from cloud_sync.gallery import Template
-from edge_gate.search import NOBODY, Candidates, Probe, admit, space_of
+from edge_gate.search import NOBODY, Candidates, Probe, admit, admit_all
 
 
 class NumpyGallery:
@@ -49,22 +49,20 @@ class NumpyGallery:
         Raises:
             SpaceMismatch: A template is of another space; nothing has changed then.
         """
-        for template in puts:
-            admit(self._space, space_of(template))
+        admit_all(self._space, puts)
         for rider in drops:
             self._templates.pop(rider, None)
         self._templates.update({template.rider_ref: template for template in puts})
         self._show()
 
-    def replace(self, templates: Sequence[Template]) -> None:
-        """Hold these templates and no others.
+    def replace(self, *parts: Sequence[Template]) -> None:
+        """Hold the templates of these parts and no others.
 
         Raises:
             SpaceMismatch: A template is of another space; nothing has changed then.
         """
-        for template in templates:
-            admit(self._space, space_of(template))
-        self._templates = {template.rider_ref: template for template in templates}
+        held = [admit_all(self._space, part) for part in parts]
+        self._templates = {each.rider_ref: each for part in held for each in part}
         self._show()
 
     def seal(self) -> bool:

@@ -36,7 +36,7 @@ def template_of(row: Mapping[Any, Any]) -> bytes:
     Args:
         row: Of `template`.
     """
-    label = Label(row["rider_ref"], row["version"], row["model_id"], row["transform_id"])
+    label = Label(row["rider_ref"].bytes, row["version"], row["model_id"], row["transform_id"])
     return template_label(label)
 
 

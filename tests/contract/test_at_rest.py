@@ -4,7 +4,6 @@ import logging
 import os
 from datetime import datetime
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -33,8 +32,8 @@ from tests.keys import safe_in
 from tests.templates import SPACE, put, rider, template
 
 BELL = "bell-tower"
-WREN = template_label(Label(UUID(int=1), 1, "m", PLAIN))
-ROBIN = template_label(Label(UUID(int=2), 1, "m", PLAIN))
+WREN = template_label(Label(bytes(15) + b"\1", 1, "m", PLAIN))
+ROBIN = template_label(Label(bytes(15) + b"\2", 1, "m", PLAIN))
 
 
 def new_safe() -> Safe:

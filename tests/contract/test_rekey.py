@@ -190,7 +190,8 @@ class City:
             for purpose, query in places.items():
                 keys = {"rider": rider} if ":rider" in query else {"key": rider.bytes}
                 record, *label = connection.execute(sa.text(query), keys).one()
-                content = self.safe.open(purpose, record, template_label(Label(rider, *label)))
+                bound = template_label(Label(rider.bytes, *label))
+                content = self.safe.open(purpose, record, bound)
                 is_long = purpose == sealing.TEMPLATE
                 vector = np.frombuffer(content, "<f4") if is_long else unpack(content)
                 found[purpose] = label[2], vector

@@ -163,7 +163,7 @@ def _again(state: follow.Follower, event: follow.Event, now_s: float) -> follow.
     """Apply a chunk whether it was applied before or not."""
     match event:
         case follow.Received(Chunk() as chunk) if not (chunk.is_snapshot or chunk.refusals):
-            delta = Delta(chunk.epoch, chunk.from_rev, chunk.to_rev, chunk.changes)
+            delta = Delta(chunk.epoch, chunk.from_rev, chunk.to_rev, tuple(chunk.changes))
             return replace(state, heard_s=now_s), (follow.Apply(chunk.nonce, delta),)
         case _:
             return follow.step(state, event, now_s)

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import apsw
 
+from cloud_sync.columns import ArrivedPuts, Packed, Templates, comparable
 from cloud_sync.content import (
     TemplateRefused,
     content_hash,
@@ -20,7 +21,6 @@ from cloud_sync.content import (
     label_hash,
     pack,
     template_hash,
-    unpack_all,
 )
 from cloud_sync.gallery import (
     Change,
@@ -37,10 +37,8 @@ from cloud_sync.gallery import (
     PutTemplate,
     Setting,
     SettingName,
-    Template,
 )
 from cloud_sync.secrecy.opener import Opener
-from cloud_sync.secrecy.rotation import PLAIN
 from cloud_sync.secrecy.seal import Label
 from cloud_sync.stream.digest import UNREADABLE, bucket_of
 from cloud_sync.stream.replica import Holding
@@ -104,12 +102,22 @@ _MICRO = timedelta(microseconds=1)
 
 def take(connection: apsw.Connection, changes: Sequence[Change]) -> None:
     """Write changes, inside the caller's transaction; a run of templates in one go."""
+    if isinstance(changes, ArrivedPuts):
+        connection.executemany(_PUT_TEMPLATE, _arrived_rows(changes))
+        return
     for are_templates, run in groupby(changes, key=lambda change: isinstance(change, PutTemplate)):
         if are_templates:
             rows = (_template_row(put) for put in run if isinstance(put, PutTemplate))
             connection.executemany(_PUT_TEMPLATE, rows)
         else:
             _take_others(connection, run)
+
+
+def _arrived_rows(puts: ArrivedPuts) -> Iterator[tuple[Any, ...]]:
+    held = puts.templates
+    columns = zip(puts.labels, puts.bodies, held.expires, puts.hashes, held.tiers, strict=True)
+    for label, body, expires, digest, tier in columns:
+        yield (*label, body, micros_of(expires), digest, tier, puts.key_id)
 
 
 def _take_others(connection: apsw.Connection, changes: Iterable[Change]) -> None:
@@ -135,7 +143,7 @@ def _take_others(connection: apsw.Connection, changes: Iterable[Change]) -> None
 def holding(
     connection: apsw.Connection,
     opener: Opener | None,
-    known: tuple[Template, ...] | None = None,
+    known: Templates | None = None,
 ) -> Holding:
     """Read everything; what is sealed under other keys than granted is passed over.
 
@@ -165,42 +173,25 @@ def holding(
     )
 
 
-def _templates(rows: Iterable[tuple[Any, ...]], opener: Opener | None) -> tuple[Template, ...]:
+def _templates(rows: Iterable[tuple[Any, ...]], opener: Opener | None) -> Templates:
     """Return what records hold, ready to be compared; others' than the granted key's are left out.
-
-    Fifty thousand are read before a gate opens again after a crash, so a row costs as little as it
-    can, and vectors are unpacked and turned back all at once.
 
     Raises:
         TemplateRefused: One is not what was stored.
         ValueError: The same.
     """
     granted = "" if opener is None else opener.key_id
-    labels: list[Label] = []
-    rest: list[tuple[datetime | None, int]] = []
-    packs: list[bytes] = []
+    found: list[Packed] = []
     for rider_ref, version, model_id, transform_id, body, until, digest, tier, key_id in rows:
         if key_id and key_id != granted:
             continue
-        label = Label(UUID(bytes=rider_ref), version, model_id, transform_id)
+        label = Label(rider_ref, version, model_id, transform_id)
         packed = opener.packed(body, label) if key_id and opener is not None else body
         expires = moment_of(until)
         if label_hash(label, expires, tier, packed) != digest:
             raise TemplateRefused("the record is not what was stored")
-        labels.append(label)
-        rest.append((expires, tier))
-        packs.append(packed)
-    if not packs:
-        return ()
-    vectors = unpack_all(packs)
-    transforms = [label.transform_id for label in labels]
-    if opener is not None:
-        vectors = opener.turned_back(vectors, transforms)
-        transforms = [PLAIN] * len(labels)
-    return tuple(
-        Template(label.rider_ref, label.version, label.model_id, transform, vector, *others)
-        for label, transform, vector, others in zip(labels, transforms, vectors, rest, strict=True)
-    )
+        found.append(Packed(label, expires, tier, packed))
+    return comparable(found, opener)
 
 
 def digest_items(
@@ -257,7 +248,7 @@ def _hash(row: tuple[Any, ...], opener: Opener | None) -> bytes:
     """Return the hash of a record's content as it reads now."""
     rider_ref, version, model_id, transform_id, body, until, _, tier, key_id = row
     try:
-        label = Label(UUID(bytes=rider_ref), version, model_id, transform_id)
+        label = Label(rider_ref, version, model_id, transform_id)
         if key_id and (opener is None or opener.key_id != key_id):
             return UNREADABLE
         packed = opener.packed(body, label) if key_id and opener is not None else body

@@ -10,8 +10,9 @@ import apsw
 
 from cloud_sync.adapters.disk.replica_file import roll_back, transaction
 from cloud_sync.adapters.disk.replica_rows import take
+from cloud_sync.columns import ArrivedPuts, Templates
 from cloud_sync.content import content_hash, root_hash
-from cloud_sync.gallery import Change, DropTemplate, PutTemplate, Template
+from cloud_sync.gallery import Change, DropTemplate, PutTemplate
 from cloud_sync.secrecy.opener import Opener
 from cloud_sync.stream.messages import Snapshot
 from cloud_sync.stream.replica import SnapshotRefused, WrongRevision
@@ -28,7 +29,7 @@ class Fresh:
 
     key_ids: frozenset[str]
     """Of the root keys behind what is sealed of it."""
-    templates: tuple[Template, ...]
+    templates: Templates
 
     def opens_with(self, opener: Opener | None, epoch: UUID | None) -> bool:
         """Return whether a node with this opener may read all of it."""
@@ -44,8 +45,9 @@ class Staging:
         """Take a file that was begun, perhaps by a process before this one."""
         self._file = connection
         self._uncommitted = 0
-        self._arrived: list[tuple[str, Template]] | None = None
-        """Root key's id and template of all parts; None where not all came to this process."""
+        self._arrived: list[Templates] | None = None
+        """Of all parts; None where not all came to this process."""
+        self._key_ids: set[str] = set()
 
     def standing(self) -> tuple[bytes, int]:
         """Return the root hash of what was begun, and how many parts are there."""
@@ -79,11 +81,9 @@ class Staging:
             roll_back(self._file)
             raise
         if self._arrived is not None:
-            self._arrived.extend(
-                (one.sealed.key_id if one.sealed else "", one.template)
-                for one in changes
-                if isinstance(one, PutTemplate)
-            )
+            templates, key_ids = _templates_of(changes)
+            self._arrived.append(templates)
+            self._key_ids |= key_ids
 
     def _write(self, index: int, changes: Sequence[Change], span: int) -> None:
         due = self._file.execute("SELECT chunks FROM standing").fetchall()[0][0]
@@ -93,8 +93,8 @@ class Staging:
             self._uncommitted = 0
             self._file.execute("BEGIN IMMEDIATE")
         take(self._file, changes)
-        hashes = [(content_hash(change),) for change in changes]
-        self._file.executemany("INSERT INTO staged_hash (content_hash) VALUES (?)", hashes)
+        hashes = changes.hashes if isinstance(changes, ArrivedPuts) else map(content_hash, changes)
+        self._file.execute("INSERT INTO staged_hash (content_hash) VALUES (?)", (b"".join(hashes),))
         self._file.execute("UPDATE standing SET chunks = chunks + ?", (span,))
         self._uncommitted += len(changes)
         is_slow = len(changes) < CHUNK_ITEMS  # a slow line brings less at a time: all of it counts
@@ -125,7 +125,9 @@ class Staging:
             self._file.execute("UPDATE standing SET lease_until = ?, mark = ?, renewed = ?", lease)
         self._file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._file.close()
-        return None if self._arrived is None else _fresh(self._arrived, expelled)
+        if self._arrived is None:
+            return None
+        return Fresh(frozenset(self._key_ids), _without(expelled, Templates.joined(self._arrived)))
 
     def close(self) -> None:
         """Let go of the file; what came stays in it."""
@@ -152,8 +154,17 @@ def _announced(snapshot: Snapshot) -> tuple[bytes, int, bytes, int]:
     return snapshot.epoch.bytes, snapshot.rev, snapshot.root_hash, snapshot.template_count
 
 
-def _fresh(arrived: Sequence[tuple[str, Template]], expelled: Iterable[Change]) -> Fresh:
+def _templates_of(changes: Sequence[Change]) -> tuple[Templates, set[str]]:
+    """Return the templates of a part, and the root keys behind what is sealed of it."""
+    if isinstance(changes, ArrivedPuts):
+        return changes.templates, {changes.key_id} - {""}
+    puts = [change for change in changes if isinstance(change, PutTemplate)]
+    key_ids = {put.sealed.key_id for put in puts if put.sealed is not None}
+    return Templates.of(put.template for put in puts), key_ids
+
+
+def _without(expelled: Iterable[Change], templates: Templates) -> Templates:
     gone = {one.rider_ref for one in expelled if isinstance(one, DropTemplate)}
-    left = [pair for pair in arrived if pair[1].rider_ref not in gone] if gone else arrived
-    key_ids = frozenset(key_id for key_id, _ in left if key_id)
-    return Fresh(key_ids, tuple(one for _, one in left))
+    if not gone:
+        return templates
+    return templates.at([row for row, ref in enumerate(templates.rider_refs) if ref not in gone])

@@ -38,7 +38,7 @@ class Parcel:
             epoch=self.whole.epoch,
             from_rev=0,
             to_rev=self.whole.rev,
-            changes=tuple(self.whole.changes[part]),
+            changes=self.whole.changes[part],
             hashes=self.whole.hashes[part],
             index=index,
             is_snapshot=True,

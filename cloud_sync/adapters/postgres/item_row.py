@@ -1,17 +1,16 @@
 """One item of a view as a row of `view_item`, and back."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 
 from cloud_sync.adapters.postgres.tables import VIEW_ITEM as TABLE
-from cloud_sync.content import TemplateRefused, denial_body, is_template, pack, unpack, unpack_all
+from cloud_sync.columns import Packed, PackedChanges, unpacked
+from cloud_sync.content import TemplateRefused, denial_body, is_template, pack
 from cloud_sync.gallery import (
     Change,
     Denial,
@@ -23,7 +22,6 @@ from cloud_sync.gallery import (
     PutTemplate,
     Setting,
     SettingName,
-    Template,
 )
 from cloud_sync.secrecy.safe import VIEW_ITEM, Safe
 from cloud_sync.secrecy.seal import Label, NotOpened, label_of, template_label
@@ -116,14 +114,11 @@ def put_of(row: Row, safe: Safe) -> Change:
     """
     if not is_template(row.item_key):
         return _small(row)
-    label, packed = _opened(row, partial(safe.open, VIEW_ITEM))
-    return PutTemplate(_template(row, label, unpack(packed)), packed=packed)
+    return unpacked(_opened(row, partial(safe.open, VIEW_ITEM)))
 
 
-def puts_of(items: Sequence[Item], safe: Safe) -> tuple[list[Change], list[Item]]:
+def puts_of(items: Sequence[Item], safe: Safe) -> tuple[PackedChanges, list[Item]]:
     """Return the changes that bring some items, in order, and those that do not open.
-
-    As `put_of` for each, in half the time: a snapshot has 50,000.
 
     Args:
         items: In any order.
@@ -133,43 +128,23 @@ def puts_of(items: Sequence[Item], safe: Safe) -> tuple[list[Change], list[Item]
         KeysFailed: The keys cannot be read.
     """
     open_record = safe.opener(VIEW_ITEM)
-    found: list[Change | tuple[Item, Label, bytes]] = []
+    found: list[Change | Packed] = []
     unread: list[Item] = []
     for item in items:
-        if not is_template(item.item_key):
-            found.append(_small(item))
-            continue
         try:
-            found.append((item, *_opened(item, open_record)))
+            is_large = is_template(item.item_key)
+            found.append(_opened(item, open_record) if is_large else _small(item))
         except (NotOpened, TemplateRefused):
             unread.append(item)
-    templates = [each for each in found if isinstance(each, tuple)]
-    puts = _unpacked(templates)
-    return [next(puts) if isinstance(each, tuple) else each for each in found], unread
+    return PackedChanges(found), unread
 
 
-def _unpacked(templates: Sequence[tuple[Item, Label, bytes]]) -> Iterator[PutTemplate]:
-    """Yield templates with their vectors, all of them unpacked at once where they are alike."""
-    packs = [packed for _, _, packed in templates]
-    is_alike = len({len(packed) for packed in packs}) == 1
-    vectors: Iterable[npt.NDArray[np.float32]]
-    vectors = unpack_all(packs) if is_alike else [unpack(packed) for packed in packs]
-    for (item, label, packed), vector in zip(templates, vectors, strict=True):
-        yield PutTemplate(_template(item, label, vector), packed=packed)
-
-
-def _opened(row: Row | Item, open_record: Open) -> tuple[Label, bytes]:
-    """Return whose template a row is, and its packed vector."""
-    label = Label(UUID(bytes=row.item_key[1:]), row.version, row.model_id, row.transform_id)
+def _opened(row: Row | Item, open_record: Open) -> Packed:
+    label = Label(bytes(row.item_key[1:]), row.version, row.model_id, row.transform_id)
     packed = open_record(row.body, template_label(label))
     if len(packed) % 2:
         raise TemplateRefused("the vector has half a value")
-    return label, packed
-
-
-def _template(row: Row | Item, label: Label, vector: npt.NDArray[np.float32]) -> Template:
-    rider_ref, version, model_id, transform_id = label
-    return Template(rider_ref, version, model_id, transform_id, vector, row.expires, row.tier)
+    return Packed(label, row.expires, row.tier, packed)
 
 
 def _small(row: Row | Item) -> Change:

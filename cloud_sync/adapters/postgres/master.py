@@ -432,10 +432,10 @@ def _line(row: sa.Row[Any], safe: Safe) -> MasterLine:
 
 
 def _template(row: sa.Row[Any], safe: Safe) -> Template | None:
-    label = Label(row.rider_ref, row.version, row.model_id, row.transform_id)
+    label = Label(row.rider_ref.bytes, row.version, row.model_id, row.transform_id)
     try:
         packed = safe.open(RECORD, row.body, template_label(label))
-        return Template(*label, unpack(packed))
+        return Template(row.rider_ref, *label[1:], unpack(packed))
     except (NotOpened, TemplateRefused):
         say(_LOG, "record_unread", level=logging.ERROR, rider=row.rider_ref)
         return None

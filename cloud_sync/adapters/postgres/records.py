@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import overload
 
 from cloud_sync.adapters.postgres.item_row import Item, puts_of
+from cloud_sync.columns import PackedChanges
 from cloud_sync.gallery import Change
 from cloud_sync.secrecy.key_store import KeysFailed
 from cloud_sync.secrecy.safe import Safe
@@ -39,8 +40,8 @@ class Records(Sequence[Change]):
     @overload
     def __getitem__(self, index: int) -> Change: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple[Change, ...]: ...
-    def __getitem__(self, index: int | slice) -> Change | tuple[Change, ...]:
+    def __getitem__(self, index: slice) -> PackedChanges: ...
+    def __getitem__(self, index: int | slice) -> Change | PackedChanges:
         """Open one item, or some.
 
         Raises:
@@ -51,7 +52,7 @@ class Records(Sequence[Change]):
             return self._opened([self._items[index]])[0]
         return self._opened(self._items[index])
 
-    def _opened(self, items: Sequence[Item]) -> tuple[Change, ...]:
+    def _opened(self, items: Sequence[Item]) -> PackedChanges:
         try:
             changes, unread = puts_of(items, self._safe)
         except KeysFailed as problem:
@@ -60,4 +61,4 @@ class Records(Sequence[Change]):
             _, unread = puts_of(self._items, self._safe)  # all of them: each makes a new snapshot
             self._on_unread(unread)
             raise HistoryGone(f"{len(unread)} records do not open and have left the view")
-        return tuple(changes)
+        return changes

@@ -27,7 +27,7 @@ def cipher(root: RootKey = ROOT, station: str = "S1", epoch: UUID = EPOCH) -> St
 
 def of(rider: UUID = WREN, **changed: Any) -> Label:
     """Give what a template is said to be."""
-    return Label(rider, 3, "open", "rot-00000001")._replace(**changed)
+    return Label(rider.bytes, 3, "open", "rot-00000001")._replace(**changed)
 
 
 VECTOR = pack(np.full(512, 512**-0.5, np.float32))
@@ -46,7 +46,7 @@ class TestOpenVector:
     @pytest.mark.parametrize(
         "changed",
         [
-            {"rider_ref": ROBIN},
+            {"rider": ROBIN},
             {"version": 4},
             {"model_id": "other"},
             {"transform_id": "plain"},

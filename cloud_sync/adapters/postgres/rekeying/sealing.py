@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -39,12 +38,12 @@ BATCH = 1_000
 
 
 def _item_label(row: Mapping[Any, Any]) -> bytes:
-    rider_ref = UUID(bytes=row["item_key"][1:])
-    return template_label(Label(rider_ref, row["version"], row["model_id"], row["transform_id"]))
+    rider = bytes(row["item_key"][1:])
+    return template_label(Label(rider, row["version"], row["model_id"], row["transform_id"]))
 
 
 def _master_label(row: Mapping[Any, Any]) -> bytes:
-    label = Label(row["rider_ref"], row["version"], row["model_id"], row["transform_id"])
+    label = Label(row["rider_ref"].bytes, row["version"], row["model_id"], row["transform_id"])
     return template_label(label)
 
 
