@@ -1,6 +1,7 @@
-"""What the cloud has said on one stream, opened as it is asked for, and one message ahead."""
+"""What the cloud has said on one stream, opened as it is asked for, and a few messages ahead."""
 
 import queue
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from cloud_sync.wire import response_from_proto
 
 _MAX = 16
 """Messages that wait: the cloud's window of 8 chunks and some bookmarks."""
+_AHEAD_MAX = 8
+"""Of a snapshot, opened before they are asked for: the writer waits for its disk at times, and the
+opener goes on meanwhile."""
 
 
 class StreamLost(Exception):
@@ -41,7 +45,7 @@ class Inbox:
         self._space = space
         self._waiting: queue.Queue[pb.FollowResponse | StreamLost] = queue.Queue(_MAX)
         self._opening = ThreadPoolExecutor(1, "gallery-opening")
-        self._ahead: _Ahead | None = None
+        self._ahead: deque[_Ahead] = deque()
 
     def put(self, came: pb.FollowResponse | StreamLost, timeout_s: float) -> bool:
         """Take what has come; return whether there was room in time.
@@ -59,8 +63,8 @@ class Inbox:
     def heard(self, timeout_s: float, trust: Trust) -> FromCloud | None:
         """Return the next message, None when none came in time.
 
-        Behind a part of a snapshot the following message is opened ahead, while the caller writes
-        this one to its disk. It counts only where it is believed by the very same.
+        Behind a part of a snapshot the following messages are opened ahead, while the caller writes
+        this one to its disk. They count only where they are believed by the very same.
 
         Args:
             timeout_s: For how long to wait, seconds.
@@ -70,8 +74,8 @@ class Inbox:
             StreamLost: There will be none.
             WireBroken: It cannot be read.
         """
-        ahead, self._ahead = self._ahead, None
         try:
+            ahead = self._ahead.popleft() if self._ahead else None
             came = self._waiting.get(timeout=timeout_s) if ahead is None else ahead.came
         except queue.Empty:
             return None
@@ -82,19 +86,20 @@ class Inbox:
         else:
             message = response_from_proto(came, self._space, trust)
         if isinstance(message, Chunk) and message.is_snapshot:
-            self._ahead = self._looked_ahead(trust)
+            self._look_ahead(trust)
         return message
 
     def close(self) -> None:
         """Open nothing more; what is being opened is waited for."""
-        self._opening.shutdown()
+        self._opening.shutdown(cancel_futures=True)
 
-    def _looked_ahead(self, trust: Trust) -> _Ahead | None:
-        try:
-            came = self._waiting.get_nowait()
-        except queue.Empty:
-            return None
-        if isinstance(came, StreamLost):
-            return _Ahead(came, trust, None)
-        opening = self._opening.submit(response_from_proto, came, self._space, trust)
-        return _Ahead(came, trust, opening)
+    def _look_ahead(self, trust: Trust) -> None:
+        while len(self._ahead) < _AHEAD_MAX:
+            try:
+                came = self._waiting.get_nowait()
+            except queue.Empty:
+                return
+            message = None
+            if not isinstance(came, StreamLost):
+                message = self._opening.submit(response_from_proto, came, self._space, trust)
+            self._ahead.append(_Ahead(came, trust, message))
