@@ -7,7 +7,8 @@ made then.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, TypeVar, overload
+from itertools import compress
+from typing import Any, NamedTuple, overload
 from uuid import UUID
 
 import numpy as np
@@ -16,10 +17,8 @@ import numpy.typing as npt
 from cloud_sync.content import unpack, unpack_all
 from cloud_sync.gallery import Change, PutTemplate, Sealed, Template
 from cloud_sync.secrecy.opener import Opener
-from cloud_sync.secrecy.rotation import PLAIN
 from cloud_sync.secrecy.seal import Label, label_of
 
-T = TypeVar("T")
 _COPIED = 1_024
 """Vectors copied at once, 2 MB: one call for all of them would hold up every other thread."""
 
@@ -38,7 +37,8 @@ class Packed(NamedTuple):
 class Templates(Sequence[Template]):
     """Templates that can be compared; all columns are of one length."""
 
-    rider_refs: Sequence[UUID]
+    riders: Sequence[bytes]
+    """The references, 16 bytes each."""
     versions: Sequence[int]
     model_ids: Sequence[str]
     transform_ids: Sequence[str]
@@ -58,7 +58,7 @@ class Templates(Sequence[Template]):
             return templates
         all_ = tuple(templates)
         return cls(
-            [each.rider_ref for each in all_],
+            [each.rider_ref.bytes for each in all_],
             [each.version for each in all_],
             [each.model_id for each in all_],
             [each.transform_id for each in all_],
@@ -67,58 +67,38 @@ class Templates(Sequence[Template]):
             np.stack([each.vector for each in all_]) if all_ else np.empty((0, 0), np.float32),
         )
 
-    @classmethod
-    def joined(cls, parts: Sequence["Templates"]) -> "Templates":
-        """Return several after one another.
+    def where(self, kept: npt.NDArray[np.bool_]) -> "Templates":
+        """Return some of them, in the same order.
 
         Args:
-            parts: All of one dimension.
+            kept: bool, shape (N,); all of them are what they were.
         """
-        parts = [part for part in parts if part]
-        if not parts:
-            return cls.of(())
-        total = sum(map(len, parts))
-        vectors = np.empty((total, parts[0].vectors.shape[1]), np.float32)
-        start = 0
-        for part in parts:
-            for first in range(0, len(part), _COPIED):
-                rows = part.vectors[first : first + _COPIED]
-                vectors[start : start + len(rows)] = rows
-                start += len(rows)
-        return cls(
-            _chained(part.rider_refs for part in parts),
-            _chained(part.versions for part in parts),
-            _chained(part.model_ids for part in parts),
-            _chained(part.transform_ids for part in parts),
-            _chained(part.expires for part in parts),
-            _chained(part.tiers for part in parts),
-            vectors,
-        )
-
-    def at(self, rows: Sequence[int]) -> "Templates":
-        """Return some of them, in this order.
-
-        Args:
-            rows: Their places; all of them in order is what it was.
-        """
-        if len(rows) == len(self) and all(row == place for place, row in enumerate(rows)):
+        if kept.all():
             return self
-        vectors = np.empty((len(rows), self.vectors.shape[1]), np.float32)
-        for first in range(0, len(rows), _COPIED):
-            some = rows[first : first + _COPIED]
-            vectors[first : first + len(some)] = self.vectors[some]
-        return Templates(
-            [self.rider_refs[row] for row in rows],
-            [self.versions[row] for row in rows],
-            [self.model_ids[row] for row in rows],
-            [self.transform_ids[row] for row in rows],
-            [self.expires[row] for row in rows],
-            [self.tiers[row] for row in rows],
-            vectors,
+        vectors = np.empty((int(kept.sum()), self.vectors.shape[1]), np.float32)
+        start = 0
+        for first in range(0, len(self), _COPIED):
+            last = first + _COPIED
+            some = self.vectors[first:last][kept[first:last]]
+            vectors[start : start + len(some)] = some
+            start += len(some)
+        chosen = kept.tolist()
+        return _templates([list(compress(column, chosen)) for column in self.columns], vectors)
+
+    @property
+    def columns(self) -> tuple[Sequence[Any], ...]:
+        """All but the vectors, in the order of the fields."""
+        return (
+            self.riders,
+            self.versions,
+            self.model_ids,
+            self.transform_ids,
+            self.expires,
+            self.tiers,
         )
 
     def __len__(self) -> int:
-        return len(self.rider_refs)
+        return len(self.riders)
 
     @overload
     def __getitem__(self, index: int) -> Template: ...
@@ -126,9 +106,9 @@ class Templates(Sequence[Template]):
     def __getitem__(self, index: slice) -> "Templates": ...
     def __getitem__(self, index: int | slice) -> "Template | Templates":
         if isinstance(index, slice):
-            return self.at(range(len(self))[index])
+            return _templates([column[index] for column in self.columns], self.vectors[index])
         return Template(
-            self.rider_refs[index],
+            UUID(bytes=self.riders[index]),
             self.versions[index],
             self.model_ids[index],
             self.transform_ids[index],
@@ -138,35 +118,76 @@ class Templates(Sequence[Template]):
         )
 
 
+def _templates(columns: Sequence[Sequence[Any]], vectors: npt.NDArray[np.float32]) -> Templates:
+    riders, versions, model_ids, transform_ids, expires, tiers = columns
+    return Templates(riders, versions, model_ids, transform_ids, expires, tiers, vectors)
+
+
+class Gathering:
+    """Templates that come in parts: each vector is copied once, to where it stays."""
+
+    _ROWS = 65_536
+    """Of a block at most: 128 MB, of which the system gives what is written to."""
+
+    def __init__(self, count: int) -> None:
+        """Start empty.
+
+        Args:
+            count: How many are announced; more may come, or fewer.
+        """
+        self._left = count
+        self._blocks: list[npt.NDArray[np.float32]] = []
+        self._used = 0
+        """Rows of the last block."""
+        self._columns: tuple[list[Any], ...] = ([], [], [], [], [], [])
+
+    def add(self, part: Templates) -> None:
+        """Take some more, of the same dimension as the others."""
+        for column, more in zip(self._columns, part.columns, strict=True):
+            column.extend(more)
+        rows = part.vectors
+        while len(rows):
+            if not self._blocks or self._used == len(self._blocks[-1]):
+                size = min(max(self._left, len(rows)), self._ROWS)
+                self._blocks.append(np.empty((size, rows.shape[1]), np.float32))
+                self._used = 0
+            block = self._blocks[-1]
+            some = rows[: len(block) - self._used]
+            block[self._used : self._used + len(some)] = some
+            self._used += len(some)
+            self._left -= len(some)
+            rows = rows[len(some) :]
+
+    def all(self) -> Templates:
+        """Return what came, in its order; nothing may be added afterwards."""
+        if not self._blocks:
+            return Templates.of(())
+        blocks = [*self._blocks[:-1], self._blocks[-1][: self._used]]
+        vectors = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        return _templates(self._columns, vectors)
+
+
 def comparable(rows: Sequence[Packed], opener: Opener | None) -> Templates:
-    """Return templates as they can be compared: unpacked, and turned back by the granted keys.
+    """Return templates as they can be compared: unpacked, and all in the opener's own transform.
 
     All at once: one by one it takes four times as long.
 
     Args:
         rows: Of one dimension.
-        opener: Undoes rotations; None leaves the vectors in the transforms of their labels.
+        opener: Knows the rotations; None leaves the vectors in the transforms of their labels.
 
     Raises:
         TemplateRefused: Half a value is left over, or the vectors differ in length.
     """
     if not rows:
         return Templates.of(())
-    labels = [row.label for row in rows]
-    vectors = unpack_all([row.body for row in rows])
-    transforms = [label.transform_id for label in labels]
+    labels, expires, tiers, bodies = zip(*rows, strict=True)
+    riders, versions, model_ids, transforms = zip(*labels, strict=True)
+    vectors = unpack_all(bodies)
     if opener is not None:
-        vectors = opener.turned_back(vectors, transforms)
-        transforms = [PLAIN] * len(rows)
-    return Templates(
-        [UUID(bytes=label.rider) for label in labels],
-        [label.version for label in labels],
-        [label.model_id for label in labels],
-        transforms,
-        [row.expires for row in rows],
-        [row.tier for row in rows],
-        vectors,
-    )
+        vectors, home = opener.brought_home(vectors, transforms)
+        transforms = (home,) * len(rows)
+    return Templates(riders, versions, model_ids, transforms, expires, tiers, vectors)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -248,7 +269,3 @@ class ArrivedPuts(Sequence[PutTemplate]):
         transform_id = self.labels[index].transform_id
         sealed = Sealed(self.key_id, transform_id, self.bodies[index], self.hashes[index])
         return PutTemplate(self.templates[index], sealed)
-
-
-def _chained(columns: Iterable[Sequence[T]]) -> list[T]:
-    return [each for column in columns for each in column]

@@ -28,7 +28,7 @@ from cloud_sync.stream.replica import Holding
 from edge_gate.decide import Standing
 from edge_gate.orders import Orders, without_ended
 from edge_gate.ride_code import KeyRing
-from edge_gate.search import Sorted, sort_changes, sort_templates
+from edge_gate.search import Sorted, sort_changes, sort_templates, turned_space
 from edge_gate.tiers import Tiers
 from fare.log import say
 
@@ -146,7 +146,8 @@ class Holdings:
         Args:
             holding: After a start or a snapshot; at most one template a rider.
         """
-        fold = sort_templates(holding.templates, self._gallery.space)
+        space = turned_space(self._gallery.space, holding.rotation)
+        fold = sort_templates(holding.templates, space)
         _alarm(fold)
         second = fold.puts.tiers.count(2)
         first = len(fold.puts) - second
@@ -158,7 +159,7 @@ class Holdings:
                     max(self._gallery.second_size, second),
                 )
             )
-            self._gallery.replace(fold.puts)
+            self._gallery.replace(fold.puts, rotation=holding.rotation)
             self._foreign = set(fold.foreign)
             self._keys = {key.key_id: key for key in holding.keys}
             self._restand()
@@ -230,7 +231,7 @@ class Holdings:
         return sound
 
     def _take(self, changes: Sequence[Change]) -> None:
-        fold = sort_changes(changes, self._gallery.space)
+        fold = sort_changes(changes, self._gallery.template_space)
         _alarm(fold)
         # First the stricter threshold, then the larger gallery: a search in between must not be
         # judged by what fewer templates would have allowed.

@@ -4,16 +4,15 @@ A gallery ranks; it knows no threshold and no rider's name. This file does not k
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-import numpy as np
-
 from cloud_sync.columns import Templates
 from cloud_sync.content import Space, unsound
 from cloud_sync.gallery import Change, DropTemplate, PutTemplate, Template
+from cloud_sync.secrecy.rotation import Rotation
 from edge_gate.face import Embedding
 
 
@@ -39,6 +38,20 @@ class Probe:
     """float32, shape (D,), unit length."""
     space: Space
     """Where it was made."""
+    _turned: dict[str, Embedding] = field(default_factory=dict, repr=False)
+
+    def turned(self, rotation: Rotation | None) -> Embedding:
+        """Return the vector as templates are turned; once for all galleries of one rotation.
+
+        Args:
+            rotation: Of the templates; None for those that are as the model makes them.
+        """
+        if rotation is None:
+            return self.vector
+        found = self._turned.get(rotation.transform_id)
+        if found is None:
+            found = self._turned[rotation.transform_id] = rotation.apply(self.vector)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +110,12 @@ class Gallery(Protocol):
 
     @property
     def space(self) -> Space:
-        """The space of every template in it."""
+        """The space of every probe."""
+        ...
+
+    @property
+    def template_space(self) -> Space:
+        """The space of every template in it: that of the probes, or what they are turned into."""
         ...
 
     @property
@@ -121,8 +139,12 @@ class Gallery(Protocol):
         """
         ...
 
-    def replace(self, *parts: Sequence[Template]) -> None:
+    def replace(self, *parts: Sequence[Template], rotation: Rotation | None = None) -> None:
         """Hold the templates of these parts and no others; no rider is in two.
+
+        Args:
+            parts: Templates.
+            rotation: What all of them are turned by, and every probe from now on.
 
         Raises:
             SpaceMismatch: A template is of another space; nothing has changed then.
@@ -149,6 +171,16 @@ class Gallery(Protocol):
 def space_of(template: Template) -> Space:
     """Return the space of a template."""
     return Space(template.model_id, template.transform_id, len(template.vector))
+
+
+def turned_space(space: Space, rotation: Rotation | None) -> Space:
+    """Return the space of templates that are turned by a rotation.
+
+    Args:
+        space: Of the probes.
+        rotation: None for no turn.
+    """
+    return space if rotation is None else replace(space, transform_id=rotation.transform_id)
 
 
 def admit_all(space: Space, templates: Sequence[Template]) -> Templates:
@@ -221,13 +253,6 @@ def sort_templates(templates: Sequence[Template], space: Space) -> Sorted:
     else:
         foreign = tuple(each.rider_ref for each in templates if space_of(each) != space)
         ours = Templates.of(each for each in templates if space_of(each) == space)
-    wrong = np.flatnonzero(unsound(ours.vectors)).tolist()
-    poisoned = tuple(ours.rider_refs[row] for row in wrong)
-    return Sorted(_without(ours, wrong), (*foreign, *poisoned), foreign, poisoned)
-
-
-def _without(templates: Templates, rows: Sequence[int]) -> Templates:
-    gone = frozenset(rows)
-    if not gone:
-        return templates
-    return templates.at([row for row in range(len(templates)) if row not in gone])
+    wrong = unsound(ours.vectors)
+    poisoned = tuple(each.rider_ref for each in ours.where(wrong))
+    return Sorted(ours.where(~wrong), (*foreign, *poisoned), foreign, poisoned)

@@ -11,6 +11,7 @@ taken out of every answer, so they can open nothing.
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID, uuid5
 
@@ -19,7 +20,8 @@ import numpy as np
 from cloud_sync.columns import Templates
 from cloud_sync.content import Space
 from cloud_sync.gallery import Template
-from edge_gate.search import Candidates, Gallery, Probe, ranked
+from cloud_sync.secrecy.rotation import Rotation
+from edge_gate.search import Candidates, Gallery, Probe, ranked, turned_space
 
 CANARIES = 8
 """Synthetic templates in each gallery (reference/reliability.md, 2.3)."""
@@ -67,8 +69,9 @@ class Tiers:
             raise ValueError(f"{first.space} and {second.space} do not meet")
         self._galleries = {1: first, 2: second}
         self._canaries = canaries(first.space)
+        """As the model would make them: to be looked for."""
         self._canary_refs = frozenset(canary.rider_ref for canary in self._canaries)
-        self._tier_of: dict[UUID, int] = {}
+        self._tier_of: dict[bytes, int] = {}
         self._moves = 0
         self._next_canary = 0
         for gallery in self._galleries.values():
@@ -76,8 +79,13 @@ class Tiers:
 
     @property
     def space(self) -> Space:
-        """The space of every template in it."""
+        """The space of every probe."""
         return self._galleries[1].space
+
+    @property
+    def template_space(self) -> Space:
+        """The space of every template in it."""
+        return self._galleries[1].template_space
 
     @property
     def size(self) -> int:
@@ -117,7 +125,7 @@ class Tiers:
         gone = [rider for rider in drops if rider not in self._canary_refs]
         leaving: dict[int, list[UUID]] = {1: [], 2: []}
         for put in puts:
-            before = self._tier_of.get(put.rider_ref, put.tier)
+            before = self._tier_of.get(put.rider_ref.bytes, put.tier)
             if before != put.tier:
                 leaving[before].append(put.rider_ref)
         for tier, gallery in self._galleries.items():
@@ -125,29 +133,39 @@ class Tiers:
             if coming or gone:
                 gallery.apply(coming, gone)
         for rider in gone:
-            self._tier_of.pop(rider, None)
-        self._tier_of.update({put.rider_ref: put.tier for put in puts})
+            self._tier_of.pop(rider.bytes, None)
+        self._tier_of.update({put.rider_ref.bytes: put.tier for put in puts})
         for tier, riders in leaving.items():
             if riders:
                 self._moves += 1
                 self._galleries[tier].apply((), riders)
 
-    def replace(self, templates: Sequence[Template]) -> None:
+    def replace(self, templates: Sequence[Template], *, rotation: Rotation | None = None) -> None:
         """Hold these templates and no others; each tier is swapped as a whole.
+
+        Args:
+            templates: At most one a rider.
+            rotation: What all of them are turned by, and every probe from now on.
 
         Raises:
             SpaceMismatch: A template is of another space; nothing of its tier has changed then.
         """
         held = Templates.of(templates)
-        places = list(enumerate(zip(held.rider_refs, held.tiers, strict=True)))
-        kept = [(row, ref, tier) for row, (ref, tier) in places if ref not in self._canary_refs]
-        # Whoever changes tier does so by a move, so that the two swaps find them in place.
-        moved = [row for row, ref, tier in kept if self._tier_of.get(ref, tier) != tier]
-        self.apply(held.at(moved), ())
+        ours = frozenset(ref.bytes for ref in self._canary_refs)
+        if not ours.isdisjoint(held.riders):
+            held = held.where(np.array([rider not in ours for rider in held.riders]))
+        # Whoever changes tier does so by a move, so that the two swaps find them in place. Under
+        # another rotation none can: that gallery is a new one.
+        if self._tier_of and turned_space(self.space, rotation) == self.template_space:
+            before = map(self._tier_of.get, held.riders, held.tiers)
+            pairs = zip(before, held.tiers, strict=True)
+            moved = np.array([old != new for old, new in pairs], np.bool_)
+            self.apply(held.where(moved), ())
+        watched = _turned(self._canaries, rotation)
+        tiers = np.array(held.tiers, np.int8)
         for number, gallery in self._galleries.items():
-            part = held.at([row for row, _, tier in kept if tier == number])
-            gallery.replace(self._canaries, part)
-        self._tier_of = {ref: tier for _, ref, tier in kept}
+            gallery.replace(watched, held.where(tiers == number), rotation=rotation)
+        self._tier_of = dict(zip(held.riders, held.tiers, strict=True))
 
     def seal(self) -> bool:
         """Reorganise both for speed where that is due; return whether it was."""
@@ -194,3 +212,13 @@ class Tiers:
             if rider not in self._canary_refs
         ][:k]
         return Candidates(tuple(r for r, _ in riders), tuple(s for _, s in riders))
+
+
+def _turned(made: Sequence[Template], rotation: Rotation | None) -> Sequence[Template]:
+    """Return canaries as the templates beside them are."""
+    if rotation is None:
+        return made
+    return [
+        replace(each, vector=rotation.apply(each.vector), transform_id=rotation.transform_id)
+        for each in made
+    ]

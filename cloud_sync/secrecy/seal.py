@@ -81,19 +81,16 @@ class StationCipher:
             epoch: The view's history.
         """
         self._aead = AESGCM(data_key)
+        # Authenticated beside each record, before its label.
         self._head = joined(b"gateline template 1", station_id.encode(), epoch.bytes)
 
     def seal(self, packed: bytes, label: Label, *, nonce: bytes) -> bytes:
         """See `seal_vector`."""
-        return nonce + self._aead.encrypt(nonce, packed, self._associated(label))
+        return nonce + self._aead.encrypt(nonce, packed, self._head + template_label(label))
 
     def open(self, sealed: bytes, label: Label) -> bytes:
         """See `open_vector`."""
-        return opened(self._aead, sealed, self._associated(label))
-
-    def _associated(self, label: Label) -> bytes:
-        """Return what is authenticated: station, epoch, and the template's label."""
-        return self._head + template_label(label)
+        return opened(self._aead, sealed, self._head + template_label(label))
 
 
 def seal_vector(cipher: StationCipher, packed: bytes, label: Label, *, nonce: bytes) -> bytes:

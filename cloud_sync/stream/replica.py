@@ -12,6 +12,7 @@ from uuid import UUID
 
 from cloud_sync.gallery import Change, Delta, Denial, IssuerKey, Setting, Template
 from cloud_sync.secrecy.opener import Opener
+from cloud_sync.secrecy.rotation import Rotation
 from cloud_sync.stream.lease import Lease
 from cloud_sync.stream.messages import Repair, Snapshot
 
@@ -53,6 +54,8 @@ class Holding:
     keys: tuple[IssuerKey, ...]
     denials: tuple[Denial, ...] = ()
     settings: tuple[Setting, ...] = ()
+    rotation: Rotation | None = field(default=None, repr=False)
+    """What all templates are turned by, and what a probe must be; None: nothing."""
 
 
 class Replica(Protocol):

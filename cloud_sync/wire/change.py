@@ -70,7 +70,8 @@ def changes_to_proto(
     """
     rows = changes.rows if isinstance(changes, PackedChanges) else changes
     for change, digest in zip(rows, hashes, strict=True):
-        made = into.changes.add(content_hash=digest)
+        made = into.changes.add()
+        made.content_hash = digest
         match change:
             case Packed():
                 _write_template(made.put_template, change, sealer)

@@ -194,11 +194,11 @@ def _chunk_to_proto(chunk: Chunk, sealer: Sealer | None) -> pb.Chunk:
 
 
 def _chunk_from_proto(chunk: pb.Chunk, space: Space, trust: Trust) -> Chunk:
-    stated = [change.content_hash for change in chunk.changes]
-    intact = root_hash(stated) == chunk.sha256
+    came = list(chunk.changes)  # once: each look at one makes its object anew
+    intact = root_hash(change.content_hash for change in came) == chunk.sha256
     # Nothing of a chunk that is not the cloud's is opened.
     intact = intact and _is_genuine(_stamp(chunk, trust.station_id), chunk.signature, trust)
-    changes, hashes, refusals = _sorted(chunk.changes if intact else (), space, trust)
+    changes, hashes, refusals = _sorted(came if intact else (), space, trust)
     return Chunk(
         nonce=chunk.nonce,
         epoch=uuid_of(chunk.epoch),
@@ -249,11 +249,12 @@ def _repair_to_proto(repair: Repair, sealer: Sealer | None) -> pb.Repair:
 
 
 def _repair_from_proto(repair: pb.Repair, space: Space, trust: Trust) -> Repair:
-    stated = [change.content_hash for change in repair.changes]
+    came = list(repair.changes)
+    stated = [change.content_hash for change in came]
     stamp = _repair_stamp(repair, trust.station_id)
     intact = _repair_sha256(stated, repair.buckets) == repair.sha256
     intact = intact and _is_genuine(stamp, repair.signature, trust)
-    changes, hashes, refusals = _sorted(repair.changes if intact else (), space, trust)
+    changes, hashes, refusals = _sorted(came if intact else (), space, trust)
     return Repair(
         nonce=repair.nonce,
         epoch=uuid_of(repair.epoch),

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import repeat
 from threading import Lock
 from typing import Any
 from uuid import UUID
@@ -18,10 +19,12 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from cloud_sync.columns import Templates
 from cloud_sync.content import Space
 from cloud_sync.gallery import Template
+from cloud_sync.secrecy.rotation import Rotation
 from edge_gate.face import Embedding
-from edge_gate.search import NOBODY, Candidates, Probe, admit, admit_all
+from edge_gate.search import NOBODY, Candidates, Probe, admit, admit_all, turned_space
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,19 @@ class FaissConfig:
             raise ValueError(f"out of range: {self}")
 
 
+_Place = tuple[Templates, int]
+"""Where a rider's template is: in which templates, and in which row."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Segment:
     """An index nobody changes any more, whose row is whose, and which rows count no more."""
 
     index: Any
-    riders: tuple[UUID, ...]
-    members: frozenset[UUID]
+    riders: Sequence[bytes]
+    members: frozenset[bytes]
     """The same riders, to look up."""
-    dead: frozenset[UUID] = frozenset()
+    dead: frozenset[bytes] = frozenset()
     """Riders of this segment who are gone, or whose newer template is in a later segment."""
     quantised: bool = False
     """Whether the index proposes and refines; else it is exhaustive."""
@@ -69,12 +76,12 @@ class _Segment:
     def live(self) -> int:
         return len(self.riders) - len(self.dead)
 
-    def without(self, riders: AbstractSet[UUID]) -> "_Segment":
+    def without(self, riders: AbstractSet[bytes]) -> "_Segment":
         """Return the segment with tombstones on these riders, as far as they are in it."""
         dead = riders & self.members
         return replace(self, dead=self.dead | dead) if dead else self
 
-    def best(self, vector: Embedding, k: int) -> list[tuple[float, UUID]]:
+    def best(self, vector: Embedding, k: int) -> list[tuple[float, bytes]]:
         """Return the k best living riders of the segment, fetching more where many are dead."""
         total = len(self.riders)
         fetch = min(k, total)
@@ -101,6 +108,8 @@ class _View:
     sealed: _Segment
     heads: tuple[_Segment, ...]
     """Oldest and largest first; no rider lives in two segments."""
+    rotation: Rotation | None = None
+    """What every vector in it is turned by."""
 
     @property
     def size(self) -> int:
@@ -117,7 +126,7 @@ class FaissGallery:
     def __init__(self, space: Space, config: FaissConfig | None = None) -> None:
         self._space = space
         self._config = config or FaissConfig()
-        self._templates: dict[UUID, Template] = {}
+        self._places: dict[bytes, _Place] = {}
         self._view = _View(_EMPTY, ())
         self._writer = Lock()
         # One core a search: lanes share the machine, and one query has nothing to split.
@@ -125,8 +134,13 @@ class FaissGallery:
 
     @property
     def space(self) -> Space:
-        """The space of every template in it."""
+        """The space of every probe."""
         return self._space
+
+    @property
+    def template_space(self) -> Space:
+        """The space of every template in it."""
+        return turned_space(self._space, self._view.rotation)
 
     @property
     def size(self) -> int:
@@ -141,7 +155,7 @@ class FaissGallery:
         """
         admit(self._space, probe.space)
         view = self._view
-        vector = np.ascontiguousarray(probe.vector, np.float32)
+        vector = np.ascontiguousarray(probe.turned(view.rotation), np.float32)
         wanted = max(k, self._config.proposals)
         found = view.sealed.best(vector, wanted if view.sealed.quantised else k)
         for head in view.heads:
@@ -149,7 +163,8 @@ class FaissGallery:
         if not found:
             return NOBODY
         best = sorted(found, key=lambda pair: -pair[0])[:k]
-        return Candidates(tuple(rider for _, rider in best), tuple(score for score, _ in best))
+        riders = tuple(UUID(bytes=rider) for _, rider in best)
+        return Candidates(riders, tuple(score for score, _ in best))
 
     def apply(self, puts: Sequence[Template], drops: Sequence[UUID]) -> None:
         """Forget `drops`, then hold `puts`; costs the size of the step, not of the gallery.
@@ -157,31 +172,36 @@ class FaissGallery:
         Raises:
             SpaceMismatch: A template is of another space; nothing has changed then.
         """
-        admit_all(self._space, puts)
-        coming = {template.rider_ref: template for template in puts}
-        touched = coming.keys() | set(drops)
+        coming = _placed(admit_all(self.template_space, puts))
+        gone = {rider.bytes for rider in drops}
+        touched = coming.keys() | gone
         with self._writer:
-            for rider in drops:
-                self._templates.pop(rider, None)
-            self._templates.update(coming)
+            for rider in gone:
+                self._places.pop(rider, None)
+            self._places.update(coming)
             view = self._view
             heads = [head.without(touched) for head in view.heads]
             if coming:
                 heads.append(_flat(coming))
-            self._view = _View(view.sealed.without(touched), self._merged(heads))
+            sealed = view.sealed.without(touched)
+            self._view = _View(sealed, self._merged(heads), view.rotation)
 
-    def replace(self, *parts: Sequence[Template]) -> None:
+    def replace(self, *parts: Sequence[Template], rotation: Rotation | None = None) -> None:
         """Hold the templates of these parts and no others, exhaustively until the next `seal`.
 
         Raises:
             SpaceMismatch: A template is of another space; nothing has changed then.
         """
-        held = [part for part in (admit_all(self._space, part) for part in parts) if part]
-        fresh = {each.rider_ref: each for part in held for each in part}
-        segment = _indexed(tuple(fresh), [part.vectors for part in held])
+        space = turned_space(self._space, rotation)
+        held = [part for part in (admit_all(space, part) for part in parts) if part]
+        places = _placed(*held)
+        if len(places) == sum(map(len, held)):
+            segment = _indexed(tuple(places), [part.vectors for part in held])
+        else:  # a rider has several: one row for each would be one too many
+            segment = _flat(places)
         with self._writer:
-            self._templates = fresh
-            self._view = _View(segment, ())
+            self._places = places
+            self._view = _View(segment, (), rotation)
 
     def seal(self) -> bool:
         """Rebuild the sealed segment where heads or tombstones have outgrown their limits.
@@ -190,70 +210,80 @@ class FaissGallery:
         changes go on meanwhile; what changed during the build lands in a head and in tombstones.
         """
         with self._writer:
-            view, snapshot = self._view, dict(self._templates)
+            view, snapshot = self._view, dict(self._places)
         slow = not view.sealed.quantised and view.sealed.live > self._config.flat_max
         grown = view.head_size > self._config.head_max
         if not (slow or grown or len(view.sealed.dead) > self._config.dead_max):
             return False
         segment = self._build(snapshot)
         with self._writer:
-            current = self._templates
-            dead = frozenset(r for r, t in snapshot.items() if current.get(r) is not t)
-            late = {r: t for r, t in current.items() if snapshot.get(r) is not t}
-            self._view = _View(replace(segment, dead=dead), (_flat(late),) if late else ())
+            current = self._places
+            dead = frozenset(r for r, place in snapshot.items() if current.get(r) is not place)
+            late = {r: place for r, place in current.items() if snapshot.get(r) is not place}
+            heads = (_flat(late),) if late else ()
+            self._view = _View(replace(segment, dead=dead), heads, self._view.rotation)
         return True
 
     def rebuild(self) -> None:
         """Build every index anew from the templates held, exhaustive until the next `seal`."""
         with self._writer:
-            self._view = _View(_flat(self._templates), ())
+            self._view = _View(_flat(self._places), (), self._view.rotation)
 
     def expired(self, now: datetime) -> tuple[UUID, ...]:
         """Return the riders whose templates must not be used after `now`."""
         with self._writer:
-            held = tuple(self._templates.items())
-        return tuple(r for r, t in held if t.expires is not None and t.expires <= now)
+            held = tuple(self._places.items())
+        ends = ((rider, part.expires[row]) for rider, (part, row) in held)
+        return tuple(UUID(bytes=r) for r, end in ends if end is not None and end <= now)
 
     def _merged(self, heads: Sequence[_Segment]) -> tuple[_Segment, ...]:
         """Merge the last heads while they are of like size, and leave out the empty ones."""
         kept = [head for head in heads if head.live]
         while len(kept) > 1 and kept[-2].live <= 2 * kept[-1].live:
             riders = [r for head in kept[-2:] for r in head.riders if r not in head.dead]
-            kept[-2:] = [_flat({rider: self._templates[rider] for rider in riders})]
+            kept[-2:] = [_flat({rider: self._places[rider] for rider in riders})]
         return tuple(kept)
 
-    def _build(self, templates: Mapping[UUID, Template]) -> _Segment:
-        if len(templates) <= self._config.flat_max:
-            return _flat(templates)
+    def _build(self, places: Mapping[bytes, _Place]) -> _Segment:
+        if len(places) <= self._config.flat_max:
+            return _flat(places)
         # The thread that seals is not the one that made the gallery, and the limit is a thread's.
         faiss.omp_set_num_threads(1)
-        matrix = _matrix(templates)
+        matrix = _matrix(places)
         quantised = faiss.IndexPQFastScan(matrix.shape[1], 128, 4, faiss.METRIC_INNER_PRODUCT)
         index = faiss.IndexRefineFlat(quantised)
         # Evenly spread rows: the order of arrival may follow the order of enrollment.
         index.train(matrix[:: -(-len(matrix) // self._config.train_max)])
         index.add(matrix)
         index.k_factor = 32
-        return _Segment(index, tuple(templates), frozenset(templates), quantised=True)
+        return _Segment(index, tuple(places), frozenset(places), quantised=True)
 
 
-def _matrix(templates: Mapping[UUID, Template]) -> npt.NDArray[np.float32]:
+def _placed(*parts: Templates) -> dict[bytes, _Place]:
+    """Return where each rider's template is, the last where one has several."""
+    places: dict[bytes, _Place] = {}
+    for part in parts:
+        places.update(zip(part.riders, zip(repeat(part), range(len(part))), strict=True))
+    return places
+
+
+def _matrix(places: Mapping[bytes, _Place]) -> npt.NDArray[np.float32]:
     """Return the vectors as rows, float32, shape (N, D), in the mapping's order.
 
     Row by row: one call that copies all of them would hold up every other thread.
     """
-    dimension = len(next(iter(templates.values())).vector)
-    matrix = np.empty((len(templates), dimension), np.float32)
-    for row, template in enumerate(templates.values()):
-        matrix[row] = template.vector
+    part, _ = next(iter(places.values()))
+    matrix = np.empty((len(places), part.vectors.shape[1]), np.float32)
+    for place, (part, row) in enumerate(places.values()):
+        matrix[place] = part.vectors[row]
     return matrix
 
 
-def _flat(templates: Mapping[UUID, Template]) -> _Segment:
-    return _indexed(tuple(templates), [_matrix(templates)] if templates else [])
+def _flat(places: Mapping[bytes, _Place]) -> _Segment:
+    return _indexed(tuple(places), [_matrix(places)] if places else [])
 
 
-def _indexed(riders: tuple[UUID, ...], rows: Sequence[npt.NDArray[np.float32]]) -> _Segment:
+def _indexed(riders: Sequence[bytes], rows: Sequence[npt.NDArray[np.float32]]) -> _Segment:
     """Return an exhaustive segment of these riders, whose vectors are in these matrices."""
     if not riders:
         return _EMPTY

@@ -38,9 +38,10 @@ def main() -> int:
         good &= _told([measures.presence(site)])
         good &= _told(measures.half_open(site, times=3))
         good &= _told(measures.crowd(site, nodes=chosen.nodes, templates=1_000))
-        with contextlib.closing(Phone(site.app_url, "Eileen")) as phone:
-            phone.sign_up("wallet")
-            phone.enroll_face(portraits()["Eileen"])
+        for name, portrait in portraits().items():
+            with contextlib.closing(Phone(site.app_url, name)) as phone:
+                phone.sign_up("wallet")
+                phone.enroll_face(portrait)
         site.leave_alone(next(iter(site.gates)))
         good &= _told(measures.resync(site, count=chosen.count, times=3))
         good &= _told(measures.restart(site, times=3))

@@ -28,10 +28,12 @@ class Figure:
     @property
     def met(self) -> bool:
         """Say whether the goal was reached."""
-        return self.goal is None or self.value <= self.goal
+        return self.goal is None or (bool(self.values) and self.value <= self.goal)
 
     def __str__(self) -> str:
         """Return one line for people."""
+        if not self.values:
+            return f"{self.name:<42} nothing was measured"
         word = "worst" if self.quantile == 1.0 else f"p{100 * self.quantile:g}"
         middle = float(np.median(self.values))
         goal = "" if self.goal is None else f"goal {self.goal:g}: {'met' if self.met else 'MISSED'}"

@@ -6,7 +6,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cloud_sync.content import Space
@@ -149,21 +149,22 @@ def resync(site: Site, *, count: int, times: int) -> tuple[Figure, Figure]:
     """Let a node fetch a whole view anew while somebody walks through its gate again and again.
 
     Args:
-        site: Running; one rider, Eileen, is enrolled.
+        site: Running; everybody of whom it has a photo is enrolled.
         count: Generated templates in the view of the first station.
         times: How often, from 1.
     """
     gate = next(iter(site.gates.values()))
     took_s: list[float] = []
     site.fill(gate.station, count)
-    gate.holds(count + 1, patience_s=120)
+    whole = count + len(site.photos)
+    gate.holds(whole, patience_s=120)
     while gate.seals.get(timeout=120) < count:
         pass  # the index is built off the hot path; a resync right after it is not what is asked
     gate.line.come_near()
     while not gate.line.ends():
         time.sleep(0.05)
     time.sleep(3)  # it follows again
-    with _walking(gate, site.photos["Eileen"]) as deciding_ms:
+    with _walking(gate, site.photos) as deciding_ms:
         ends_s = time.monotonic() + 30
         while not deciding_ms and time.monotonic() < ends_s:
             time.sleep(0.05)
@@ -176,8 +177,8 @@ def resync(site: Site, *, count: int, times: int) -> tuple[Figure, Figure]:
             done_s, held = gate.loads.get(timeout=120)
             took_s.append(done_s - began_s)
             meanwhile += deciding_ms[before:]
-            if held != count + 1:
-                raise RuntimeError(f"{held} templates came instead of {count + 1}")
+            if held != whole:
+                raise RuntimeError(f"{held} templates came instead of {whole}")
             time.sleep(8)  # its digest is compared, its index is built
     return (
         Figure(f"full resync of {count:,} on loopback", took_s, _RESYNC_S),
@@ -186,16 +187,17 @@ def resync(site: Site, *, count: int, times: int) -> tuple[Figure, Figure]:
 
 
 @contextlib.contextmanager
-def _walking(gate: Gate, photo: Path) -> Iterator[list[float]]:
-    """Let somebody walk through a gate again and again; gives the milliseconds of each decision."""
+def _walking(gate: Gate, photos: Mapping[str, Path]) -> Iterator[list[float]]:
+    """Let one after the other walk through a gate; gives the milliseconds of each decision."""
     stop, deciding_ms = threading.Event(), []
 
     def walk() -> None:
-        for number in itertools.count():
+        # In turn: who has just passed is not asked for again at once.
+        for number, who in enumerate(itertools.cycle(photos)):
             if stop.is_set():
                 return
-            name = f"Eileen-{number}"
-            gate.walk(name, photo)
+            name = f"{who}-{number}"
+            gate.walk(name, photos[who])
             with contextlib.suppress(TimeoutError):
                 line = gate.decision(patience_s=15)
                 if line.get("outcome") == "grant":
@@ -215,7 +217,7 @@ def restart(site: Site, *, times: int) -> tuple[Figure, Figure]:
     """Kill a node whose gallery is full while a rider stands there; wait until the gate opens.
 
     Args:
-        site: Running; Eileen is enrolled, the first station's view is full.
+        site: Running; Eileen is among those enrolled, the first station's view is full.
         times: How often, from 1.
     """
     gate = next(iter(site.gates.values()))

@@ -3,6 +3,7 @@
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from cloud_sync.content import Space
 from cloud_sync.gallery import Template
+from cloud_sync.secrecy.rotation import Rotation, RotationSeed
 from edge_gate.adapters.faiss_gallery import FaissConfig, FaissGallery
 from edge_gate.adapters.numpy_gallery import NumpyGallery
 from edge_gate.face import Embedding
@@ -30,6 +32,14 @@ def _unit(seed: int) -> Embedding:
 def _template(rider: int, *, look: int | None = None, model: str = "test/512") -> Template:
     look = rider if look is None else look
     return Template(UUID(int=rider), 1, model, "plain", _unit(look))
+
+
+ROTATION = Rotation(RotationSeed("00c0ffee", b"s" * 32))
+
+
+def _turned(template: Template) -> Template:
+    vector = ROTATION.apply(template.vector)
+    return replace(template, vector=vector, transform_id=ROTATION.transform_id)
 
 
 def _probe(vector: Embedding) -> Probe:
@@ -117,6 +127,46 @@ class GalleryContract(ABC):
 
         assert gallery.size == 1
         assert gallery.search(_probe(_unit(1))).riders == (UUID(int=1),)
+
+    def test_a_probe_is_turned_as_the_templates_are(self) -> None:
+        """A plain probe finds turned templates; unturned ones no longer may come, nor the others.
+
+        The scores are those of the plain space.
+        """
+        gallery, plain = self.make(), self.make()
+        crowd = [_template(i) for i in range(40)]
+        gallery.replace([_turned(each) for each in crowd], rotation=ROTATION)
+        plain.replace(crowd)
+
+        gallery.seal()
+        gallery.apply([_turned(_template(40))], [UUID(int=3)])
+        plain.apply([_template(40)], [UUID(int=3)])
+
+        assert gallery.space == SPACE
+        assert gallery.template_space == replace(SPACE, transform_id=ROTATION.transform_id)
+        for look in (7, 40, 3):
+            found, expected = (each.search(_probe(_unit(look))) for each in (gallery, plain))
+            assert found.riders == expected.riders
+            assert found.scores == pytest.approx(expected.scores, abs=1e-5)
+        with pytest.raises(SpaceMismatch):
+            gallery.apply([_template(41)], [])
+        with pytest.raises(SpaceMismatch):
+            gallery.replace([_template(41)], rotation=ROTATION)
+
+        gallery.replace(crowd)
+        assert gallery.search(_probe(_unit(7))).riders[0] == UUID(int=7)
+
+    def test_a_rider_given_twice_is_held_once(self) -> None:
+        """The last counts, and nobody is taken for the one in the next row."""
+        gallery = self.make()
+
+        gallery.replace([_template(1), _template(2)], [_template(1, look=50), _template(3)])
+
+        assert gallery.size == 3
+        for look, rider in ((50, 1), (2, 2), (3, 3)):
+            found = gallery.search(_probe(_unit(look)))
+            assert found.riders[0] == UUID(int=rider)
+            assert found.scores[0] == pytest.approx(1.0)
 
     def test_names_what_has_expired(self, noon: datetime) -> None:
         """Exactly the templates whose time is up are named."""

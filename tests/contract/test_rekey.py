@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from cloud_sync.adapters.grpc.granted import Granted
 from cloud_sync.adapters.grpc.outgoing import Outgoing, Sealing
 from cloud_sync.adapters.memory.keys import MemoryKeyStore, MemoryVault
+from cloud_sync.adapters.memory.replica import MemoryReplica
 from cloud_sync.adapters.postgres import master, model_change
 from cloud_sync.adapters.postgres import view_log as cloud
 from cloud_sync.adapters.postgres.at_rest import needed
@@ -21,8 +22,8 @@ from cloud_sync.adapters.postgres.erasures import PostgresErasureLedger
 from cloud_sync.adapters.postgres.membership import Membership
 from cloud_sync.adapters.postgres.rekeying import rekey
 from cloud_sync.adapters.postgres.rekeying import sealing as cloud_sealing
-from cloud_sync.content import Space, unpack
-from cloud_sync.gallery import Change, DropTemplate, PutTemplate, Template
+from cloud_sync.content import Space, root_hash, unpack
+from cloud_sync.gallery import Change, DropTemplate, PutTemplate
 from cloud_sync.secrecy.key_store import KeysFailed
 from cloud_sync.secrecy.opener import Trust
 from cloud_sync.secrecy.rotation import PLAIN
@@ -64,6 +65,7 @@ class Edge:
         hello = Hello("e", station_id, None, 0, SPACE.model_id, PLAIN, 0, NOON, stream_key=key)
         self.outgoing = Outgoing(city.views, Sealing(lambda: city.safe.ring), hello, "e", Noon())
         self.outgoing.lease = timedelta(days=1)
+        self.replica = MemoryReplica()
         self.gallery = FaissGallery(SPACE)
         self.transforms: set[str] = set()
         self.take_snapshot()
@@ -71,12 +73,17 @@ class Edge:
     def take_snapshot(self) -> None:
         """Replace everything by the view as it is."""
         whole = self.city.views.whole(self.station_id)
-        plan = self._hear(Snapshot(whole.epoch, whole.rev, 1, len(whole.changes), b""))
+        templates = sum(isinstance(change, PutTemplate) for change in whole.changes)
+        snapshot = Snapshot(whole.epoch, whole.rev, 1, templates, root_hash(whole.hashes))
+        plan = self._hear(snapshot)
         assert isinstance(plan, Snapshot)
         self.granted.take(whole.epoch, plan.grant)
         self.granted.serve(whole.epoch)
         self.epoch, self.rev = whole.epoch, whole.rev
-        self.gallery.replace(self._take(whole.changes, whole.hashes, 0))
+        self.replica.begin_snapshot(snapshot)
+        self.replica.stage(0, self._take(whole.changes, whole.hashes, 0))
+        self.replica.finish_snapshot()
+        self._read()
 
     def hear_bookmark(self) -> None:
         """Have the lease renewed, and with it the grant."""
@@ -84,9 +91,16 @@ class Edge:
         mark = self._hear(Bookmark(self.epoch, self.rev, until, NOON))
         assert isinstance(mark, Bookmark)
         self.granted.take(self.epoch, mark.grant)
+        self._read()
+
+    def _read(self) -> None:
+        """Match with what is held, as the keys granted now have it."""
+        self.replica.use(self.granted.opener(self.epoch))
+        held = self.replica.load()
+        self.gallery.replace(held.templates, rotation=held.rotation)
 
     def knows(self, transform_id: str) -> bool:
-        """Tell whether the node can turn templates of a transform back."""
+        """Tell whether the node can compare templates of a transform."""
         opener = self.granted.opener(self.epoch)
         return opener is not None and transform_id in opener.transforms
 
@@ -97,14 +111,14 @@ class Edge:
 
     def _take(
         self, changes: Sequence[Change], hashes: tuple[bytes, ...], rev: int
-    ) -> tuple[Template, ...]:
+    ) -> Sequence[Change]:
         heard = self._hear(Chunk(1, self.epoch, rev, rev + 1, tuple(changes), hashes))
         assert isinstance(heard, Chunk)
         assert heard.intact
         assert not heard.refusals
         puts = [change for change in heard.changes if isinstance(change, PutTemplate)]
         self.transforms |= {put.sealed.transform_id for put in puts if put.sealed is not None}
-        return tuple(put.template for put in puts)
+        return heard.changes
 
     def _hear(self, message: Snapshot | Chunk | Bookmark) -> FromCloud:
         """Send a message through the wire."""

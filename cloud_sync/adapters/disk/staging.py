@@ -7,10 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import apsw
+import numpy as np
 
 from cloud_sync.adapters.disk.replica_file import roll_back, transaction
 from cloud_sync.adapters.disk.replica_rows import take
-from cloud_sync.columns import ArrivedPuts, Templates
+from cloud_sync.columns import ArrivedPuts, Gathering, Templates
 from cloud_sync.content import content_hash, root_hash
 from cloud_sync.gallery import Change, DropTemplate, PutTemplate
 from cloud_sync.secrecy.opener import Opener
@@ -45,7 +46,7 @@ class Staging:
         """Take a file that was begun, perhaps by a process before this one."""
         self._file = connection
         self._uncommitted = 0
-        self._arrived: list[Templates] | None = None
+        self._arrived: Gathering | None = None
         """Of all parts; None where not all came to this process."""
         self._key_ids: set[str] = set()
 
@@ -64,7 +65,7 @@ class Staging:
         """Note what is to come; the file is new."""
         sql = "UPDATE standing SET epoch = ?, applied_rev = ?, root_hash = ?, template_count = ?"
         self._file.execute(sql, _announced(snapshot))
-        self._arrived = []
+        self._arrived = Gathering(snapshot.template_count)
 
     def keep(self, index: int, changes: Sequence[Change], span: int) -> None:
         """Write some parts; several such calls are committed together.
@@ -82,7 +83,7 @@ class Staging:
             raise
         if self._arrived is not None:
             templates, key_ids = _templates_of(changes)
-            self._arrived.append(templates)
+            self._arrived.add(templates)
             self._key_ids |= key_ids
 
     def _write(self, index: int, changes: Sequence[Change], span: int) -> None:
@@ -127,7 +128,7 @@ class Staging:
         self._file.close()
         if self._arrived is None:
             return None
-        return Fresh(frozenset(self._key_ids), _without(expelled, Templates.joined(self._arrived)))
+        return Fresh(frozenset(self._key_ids), _without(expelled, self._arrived.all()))
 
     def close(self) -> None:
         """Let go of the file; what came stays in it."""
@@ -164,7 +165,7 @@ def _templates_of(changes: Sequence[Change]) -> tuple[Templates, set[str]]:
 
 
 def _without(expelled: Iterable[Change], templates: Templates) -> Templates:
-    gone = {one.rider_ref for one in expelled if isinstance(one, DropTemplate)}
+    gone = {one.rider_ref.bytes for one in expelled if isinstance(one, DropTemplate)}
     if not gone:
         return templates
-    return templates.at([row for row, ref in enumerate(templates.rider_refs) if ref not in gone])
+    return templates.where(np.array([rider not in gone for rider in templates.riders]))

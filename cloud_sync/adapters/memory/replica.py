@@ -1,10 +1,12 @@
 """The ports of this package in memory: for tests, and as the plain reading of their promises."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
+from cloud_sync.columns import Templates
 from cloud_sync.content import content_hash, dropped, key_of, root_hash
 from cloud_sync.gallery import (
     Change,
@@ -176,11 +178,21 @@ class MemoryReplica:
         return Holding(
             content.epoch,
             content.rev,
-            tuple(put.template for put in content.templates.values() if self._reads(put)),
+            self._read(),
             tuple(content.keys.values()),
             tuple(content.denials.values()),
             tuple(content.settings.values()),
+            None if self._opener is None else self._opener.home,
         )
+
+    def _read(self) -> Templates:
+        """Return what can be read now, in the transform in which it is compared now."""
+        puts = self._content.templates.values()
+        held = Templates.of(put.template for put in puts if self._reads(put))
+        if self._opener is None or not held:
+            return held
+        vectors, home = self._opener.brought_home(held.vectors, held.transform_ids)
+        return dataclasses.replace(held, vectors=vectors, transform_ids=[home] * len(held))
 
     def _reads(self, put: PutTemplate) -> bool:
         sealed = put.sealed

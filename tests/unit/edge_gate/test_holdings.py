@@ -82,8 +82,7 @@ def _damage(holdings: Holdings) -> None:
     """Turn every vector of the first tier's index round, as damaged memory would."""
     gallery = holdings.gallery._galleries[1]
     assert isinstance(gallery, NumpyGallery)
-    riders, matrix = gallery._view
-    gallery._view = (riders, -matrix)
+    gallery._view = gallery._view._replace(matrix=-gallery._view.matrix)
 
 
 def _key(key_id: int) -> PutKey:

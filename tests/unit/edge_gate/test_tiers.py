@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from cloud_sync.content import Space
 from cloud_sync.gallery import Template
+from cloud_sync.secrecy.rotation import Rotation, RotationSeed
 from edge_gate.adapters.faiss_gallery import FaissGallery
 from edge_gate.adapters.numpy_gallery import NumpyGallery
 from edge_gate.search import Candidates, Probe, ranked
@@ -159,7 +161,7 @@ class TestCanaries:
         tiers.apply([_template(i, tier=1 + i % 2) for i in range(30)], [])
         gallery = tiers._galleries[tier]
         assert isinstance(gallery, NumpyGallery)
-        riders, matrix = gallery._view
+        riders, matrix, _ = gallery._view
         assert tiers.sound(all_of_them=True)  # control
         match damage:
             case "swapped rows":
@@ -172,9 +174,42 @@ class TestCanaries:
                 raw[0, int(np.argmax(np.abs(matrix[0])))] ^= 1 << 31
             case "other riders":
                 riders = riders[1:] + riders[:1]
-        gallery._view = (riders, matrix)
+        gallery._view = gallery._view._replace(riders=riders, matrix=matrix)
 
         assert not tiers.sound(all_of_them=True)
+
+    def test_find_themselves_under_a_rotation(self, tiers: Tiers) -> None:
+        """They are turned with the templates; a gallery whose templates are not is noticed."""
+        rotation = Rotation(RotationSeed("00c0ffee", b"s" * 32), dimension=64)
+        turned = [
+            replace(each, vector=rotation.apply(each.vector), transform_id=rotation.transform_id)
+            for each in (_template(i, tier=1 + i % 2) for i in range(30))
+        ]
+
+        tiers.replace(turned, rotation=rotation)
+
+        assert tiers.sound(all_of_them=True)
+        assert tiers.search(_probe(7)).riders[0] == UUID(int=7)
+        assert (tiers.size, tiers.second_size) == (15, 15)
+        other = Rotation(RotationSeed("0badcafe", b"o" * 32), dimension=64)
+        gallery = tiers._galleries[1]
+        assert isinstance(gallery, NumpyGallery)
+        gallery._view = gallery._view._replace(rotation=other)
+        assert not tiers.sound(all_of_them=True)
+
+    def test_a_new_rotation_takes_everybody_along(self, tiers: Tiers) -> None:
+        """Also who changes tier at the same moment is in one tier alone afterwards."""
+        tiers.replace([_template(i, tier=1) for i in range(6)])
+        rotation = Rotation(RotationSeed("00c0ffee", b"s" * 32), dimension=64)
+        turned = [
+            replace(each, vector=rotation.apply(each.vector), transform_id=rotation.transform_id)
+            for each in (_template(i, tier=1 + i % 2) for i in range(6))
+        ]
+
+        tiers.replace(turned, rotation=rotation)
+
+        assert (tiers.size, tiers.second_size) == (3, 3)
+        assert [tiers.search(_probe(i)).tier for i in range(6)] == [1, 2, 1, 2, 1, 2]
 
     def test_survive_replacement_and_sealing(self) -> None:
         """A new snapshot and a sealed segment hold them still."""
