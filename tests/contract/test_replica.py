@@ -1,6 +1,7 @@
 """What every replica promises, asked of all of them."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -482,6 +483,29 @@ class TestSealed:
                 assert same(held, came.template)
         left = ((key_of(one), content_hash(one)) for one in (puts[0], puts[2]))
         assert replica.digest(b"k" * 32) == summed(left, b"k" * 32)
+
+    def test_of_two_grants_are_compared_as_one(self, replica: Replica) -> None:
+        """A re-key begins while a snapshot comes: its earlier parts are turned over in the end."""
+        ana, ben = sealed("Ana", "Ben")
+        until = datetime(2026, 5, 5, tzinfo=UTC)
+        seeds = (RotationSeed("0000beef", b"n" * 32), RotationSeed("00c0ffee", b"s" * 32))
+        grant = KeyGrant("bell-tower", EPOCH, "0badcafe", b"d" * 32, b"g" * 32, seeds, until)
+        later = Opener(grant, dimension=SPACE.dimension)
+        vectors, home = later.brought_home(ben.template.vector[np.newaxis], ["rot-00c0ffee"])
+        turned = replace(ben.template, vector=vectors[0], transform_id=home)
+        replica.use(OPENER)
+        replica.begin_snapshot(snapshot(ana, ben, rev=30, chunks=2))
+        replica.stage(0, (ana,))
+        replica.stage(1, (replace(ben, template=turned),))
+        replica.finish_snapshot()
+        replica.use(later)
+
+        for holding in (replica.load(), replica.load()):
+            assert holding.rotation is later.home
+            assert {each.transform_id for each in holding.templates} == {home}
+            assert riders(holding) == {rider("Ana"), rider("Ben")}
+            (held,) = [t for t in holding.templates if t.rider_ref == rider("Ben")]
+            assert np.allclose(held.vector, turned.vector, atol=2e-3)
 
     def test_are_read_with_the_key_alone(self, replica: Replica) -> None:
         """Without the keys the gallery holds nobody, and the ride codes' keys are still there."""

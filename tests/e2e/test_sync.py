@@ -683,12 +683,15 @@ class TestGallery:
 
         (held,) = [call for call in station.calls if isinstance(call, Delta)][-1].changes
         content = b"".join(path.read_bytes() for path in tmp_path.glob("g.db*"))
+        rotation = next(call for call in station.calls[::-1] if isinstance(call, Holding)).rotation
 
         assert isinstance(held, PutTemplate)
-        assert held.template.vector @ PEOPLE[1].vector > 0.999
+        assert rotation is not None
+        assert held.template.vector @ rotation.apply(PEOPLE[1].vector) > 0.999
         assert held.sealed is not None
         assert held.sealed.body in content  # control: this is where it would be
         assert PEOPLE[1].vector.astype("<f2").tobytes() not in content
+        assert held.template.vector.astype("<f2").tobytes() not in content
         assert PEOPLE[1].vector.tobytes() not in content
 
     def test_keys_outlive_the_process_and_not_the_vault(self, cloud: Cloud, tmp_path: Path) -> None:

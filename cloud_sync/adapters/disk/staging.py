@@ -15,6 +15,7 @@ from cloud_sync.columns import ArrivedPuts, Gathering, Templates
 from cloud_sync.content import content_hash, root_hash
 from cloud_sync.gallery import Change, DropTemplate, PutTemplate
 from cloud_sync.secrecy.opener import Opener
+from cloud_sync.secrecy.rotation import PLAIN
 from cloud_sync.stream.messages import Snapshot
 from cloud_sync.stream.replica import SnapshotRefused, WrongRevision
 from cloud_sync.stream.view import CHUNK_ITEMS
@@ -33,10 +34,16 @@ class Fresh:
     templates: Templates
 
     def opens_with(self, opener: Opener | None, epoch: UUID | None) -> bool:
-        """Return whether a node with this opener may read all of it."""
-        if not self.key_ids:
-            return True
-        return opener is not None and opener.epoch == epoch and self.key_ids == {opener.key_id}
+        """Return whether a node with this opener may read all of it, and compares it as it is.
+
+        It does not where the grant has changed while parts came: they are in other transforms.
+        """
+        if opener is not None and opener.epoch != epoch:
+            opener = None  # the keys of another history open nothing here
+        if self.key_ids and (opener is None or self.key_ids != {opener.key_id}):
+            return False
+        home = None if opener is None else opener.home
+        return set(self.templates.transform_ids) <= {home.transform_id if home else PLAIN}
 
 
 class Staging:

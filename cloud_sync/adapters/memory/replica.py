@@ -22,6 +22,7 @@ from cloud_sync.gallery import (
     PutSetting,
     PutTemplate,
     Setting,
+    Template,
 )
 from cloud_sync.secrecy.opener import Opener
 from cloud_sync.stream.digest import bucket_of, summed
@@ -185,14 +186,15 @@ class MemoryReplica:
             None if self._opener is None else self._opener.home,
         )
 
-    def _read(self) -> Templates:
+    def _read(self) -> Sequence[Template]:
         """Return what can be read now, in the transform in which it is compared now."""
         puts = self._content.templates.values()
-        held = Templates.of(put.template for put in puts if self._reads(put))
+        held = tuple(put.template for put in puts if self._reads(put))
         if self._opener is None or not held:
             return held
-        vectors, home = self._opener.brought_home(held.vectors, held.transform_ids)
-        return dataclasses.replace(held, vectors=vectors, transform_ids=[home] * len(held))
+        by = Templates.of(held)
+        vectors, home = self._opener.brought_home(by.vectors, by.transform_ids)
+        return dataclasses.replace(by, vectors=vectors, transform_ids=[home] * len(by))
 
     def _reads(self, put: PutTemplate) -> bool:
         sealed = put.sealed
