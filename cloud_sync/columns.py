@@ -53,10 +53,18 @@ class Templates(Sequence[Template]):
 
         Args:
             templates: Any number.
+
+        Raises:
+            ValueError: They are of several dimensions.
         """
         if isinstance(templates, Templates):
             return templates
         all_ = tuple(templates)
+        dimension = len(all_[0].vector) if all_ else 0
+        vectors = np.empty((len(all_), dimension), np.float32)
+        for first in range(0, len(all_), _COPIED):
+            some = all_[first : first + _COPIED]
+            vectors[first : first + len(some)] = np.stack([each.vector for each in some])
         return cls(
             [each.rider_ref.bytes for each in all_],
             [each.version for each in all_],
@@ -64,7 +72,7 @@ class Templates(Sequence[Template]):
             [each.transform_id for each in all_],
             [each.expires for each in all_],
             [each.tier for each in all_],
-            np.stack([each.vector for each in all_]) if all_ else np.empty((0, 0), np.float32),
+            vectors,
         )
 
     def where(self, kept: npt.NDArray[np.bool_]) -> "Templates":

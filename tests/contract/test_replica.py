@@ -1,5 +1,6 @@
 """What every replica promises, asked of all of them."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -629,7 +630,17 @@ class TestSqliteReplica:
         assert sorted(held) == sorted(each.template.rider_ref for each in new)
         replica.close()
 
-    @pytest.mark.parametrize("damage", ["version = -127", "expires = 9223372036854775807"])
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            "version = -127",
+            "expires = 9223372036854775807",
+            "version = 'one'",
+            "rider_ref = 'somebody'",
+            "vector = 'none'",
+            "tier = 'first'",
+        ],
+    )
     def test_a_value_out_of_range_drops_the_file(self, tmp_path: Path, damage: str) -> None:
         """A flipped bit in a number is damage like any other: nothing is held, nothing raised."""
         replica = SqliteReplica(tmp_path / "gallery.db")
@@ -637,6 +648,8 @@ class TestSqliteReplica:
         assert replica.load().templates  # from now on it is read from the file
         replica._file.execute(f"UPDATE template SET {damage}")
 
+        with contextlib.suppress(ReplicaFailed):
+            replica.digest(b"k" * 32)  # says so, or sums up something else
         assert not replica.load().templates
         assert replica.standing().epoch is None
         replica.close()

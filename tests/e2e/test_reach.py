@@ -25,7 +25,7 @@ def test_a_node_whose_word_is_lost_proves_nothing(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: a cloud that does not note acknowledgements never has its proof."""
-    monkeypatch.setattr(bench_reach, "_WAIT_S", 3.0)
+    monkeypatch.setattr(bench_reach, "_WAIT_S", 8.0)
     monkeypatch.setattr(PostgresViewLog, "acknowledge", lambda *_: None)
 
     with pytest.raises(TimeoutError, match="no proof"):

@@ -100,6 +100,8 @@ _TEMPLATES = """
 SELECT rider_ref, version, model_id, transform_id, vector, expires, content_hash, tier, key_id
 FROM template ORDER BY id
 """
+DAMAGED = (ValueError, OverflowError, TypeError, AttributeError)
+"""What reading a row raises whose values are not what was written: another number, another type."""
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _MICRO = timedelta(microseconds=1)
 
@@ -282,7 +284,7 @@ def _hash(row: tuple[Any, ...], opener: Opener | None) -> bytes:
             return UNREADABLE
         packed = opener.packed(body, label) if key_id and opener is not None else body
         return label_hash(label, moment_of(until), tier, packed)
-    except (ValueError, OverflowError):
+    except DAMAGED:
         return UNREADABLE
 
 

@@ -17,6 +17,7 @@ import apsw
 from cloud_sync.adapters.disk.files import Disk
 from cloud_sync.adapters.disk.replica_file import CORRUPT, open_file, transaction, translated
 from cloud_sync.adapters.disk.replica_rows import (
+    DAMAGED,
     digest_items,
     drops_in,
     holding,
@@ -25,7 +26,7 @@ from cloud_sync.adapters.disk.replica_rows import (
     take,
 )
 from cloud_sync.adapters.disk.staging import Fresh, Staging
-from cloud_sync.content import TemplateRefused, is_drop, key_of
+from cloud_sync.content import is_drop, key_of
 from cloud_sync.gallery import Change, Delta
 from cloud_sync.secrecy.opener import Opener
 from cloud_sync.stream.digest import summed
@@ -128,7 +129,7 @@ class SqliteReplica:
         with self._guarded():
             try:
                 return summed(digest_items(self._file, self._opener), key)
-            except ValueError as problem:
+            except DAMAGED as problem:
                 raise self._unreadable() from problem
 
     def mend(self, repair: Repair) -> tuple[Change, ...]:
@@ -142,7 +143,7 @@ class SqliteReplica:
                     gone = drops_in(self._file, repair.buckets, spared=wanted)
                     take(self._file, gone)
                     take(self._file, repair.changes)
-            except ValueError as problem:
+            except DAMAGED as problem:
                 raise self._unreadable() from problem
         self._scrub()
         return (*gone, *repair.changes)
@@ -225,7 +226,7 @@ class SqliteReplica:
             known = fresh.templates
         try:
             return holding(self._file, self._opener, known)
-        except (TemplateRefused, ValueError, OverflowError, *CORRUPT):
+        except (*DAMAGED, *CORRUPT):
             self._drop_file()
             return self.load()
         except apsw.Error as problem:

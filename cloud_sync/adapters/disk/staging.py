@@ -127,15 +127,16 @@ class Staging:
         except apsw.Error:
             self._arrived = None
             raise
-        self._verify()
+        announced = self._verify()
         with transaction(self._file):
             take(self._file, expelled)
             self._file.execute("UPDATE standing SET lease_until = ?, mark = ?, renewed = ?", lease)
         self._file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._file.close()
-        if self._arrived is None:
+        arrived = None if self._arrived is None else self._arrived.all()
+        if arrived is None or len(arrived) != announced:  # or somebody came twice: one is on disk
             return None
-        return Fresh(frozenset(self._key_ids), _without(expelled, self._arrived.all()))
+        return Fresh(frozenset(self._key_ids), _without(expelled, arrived))
 
     def close(self) -> None:
         """Let go of the file; what came stays in it."""
@@ -147,15 +148,17 @@ class Staging:
         if self._file.in_transaction:
             self._file.execute("COMMIT")
 
-    def _verify(self) -> None:
-        count, announced, root = self._file.execute(
-            "SELECT (SELECT count(*) FROM template), template_count, root_hash FROM standing"
-        ).fetchall()[0]
+    def _verify(self) -> int:
+        """Return how many templates there are."""
+        sql = "SELECT (SELECT count(*) FROM template), template_count, root_hash FROM standing"
+        row: tuple[Any, ...] = self._file.execute(sql).fetchall()[0]
+        count, announced, root = row
         if count != announced:
             raise SnapshotRefused(f"{count} templates of {announced}")
         hashes = self._file.execute("SELECT content_hash FROM staged_hash ORDER BY id")
         if root_hash(row[0] for row in hashes) != root:
             raise SnapshotRefused("the root hash does not fit")
+        return int(count)
 
 
 def _announced(snapshot: Snapshot) -> tuple[bytes, int, bytes, int]:
