@@ -134,8 +134,9 @@ def _templates(columns: Sequence[Sequence[Any]], vectors: npt.NDArray[np.float32
 class Gathering:
     """Templates that come in parts: each vector is copied once, to where it stays."""
 
-    _ROWS = 65_536
-    """Of a block at most: 128 MB, of which the system gives what is written to."""
+    _ROWS = 131_072
+    """Of a block at most: more than both tiers of a large station, so that one is enough. 256 MB,
+    of which the system gives what is written to."""
 
     def __init__(self, count: int) -> None:
         """Start empty.

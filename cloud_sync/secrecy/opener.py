@@ -93,10 +93,10 @@ class Opener:
         home = self.home
         if home is None:
             return vectors, PLAIN
-        if all(one == home.transform_id for one in transform_ids):
-            return vectors, home.transform_id
-        vectors = vectors.copy()
-        for transform_id in set(transform_ids) - {home.transform_id}:
+        others = set(transform_ids) - {home.transform_id}
+        if others:
+            vectors = vectors.copy()
+        for transform_id in others:
             rows = [row for row, one in enumerate(transform_ids) if one == transform_id]
             rotation = self._rotations.get(transform_id)
             plain = vectors[rows] if rotation is None else rotation.undo(vectors[rows])

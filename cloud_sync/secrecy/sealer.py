@@ -61,7 +61,7 @@ class Sealer:
 
     @property
     def rotations(self) -> tuple[RotationSeed, ...]:
-        """What it grants for turning templates back."""
+        """What it grants for comparing templates."""
         return self._ring.rotations
 
     @property

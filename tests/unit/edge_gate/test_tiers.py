@@ -30,6 +30,11 @@ def _template(rider: int, *, tier: int = 1, look: int | None = None) -> Template
     return Template(UUID(int=rider), 1, SPACE.model_id, "plain", vector, tier=tier)
 
 
+def _turned(made: Template, rotation: Rotation) -> Template:
+    vector = rotation.apply(made.vector)
+    return replace(made, vector=vector, transform_id=rotation.transform_id)
+
+
 def _probe(look: int) -> Probe:
     return Probe(_look(look), SPACE)
 
@@ -181,10 +186,7 @@ class TestCanaries:
     def test_find_themselves_under_a_rotation(self, tiers: Tiers) -> None:
         """They are turned with the templates; a gallery whose templates are not is noticed."""
         rotation = Rotation(RotationSeed("00c0ffee", b"s" * 32), dimension=64)
-        turned = [
-            replace(each, vector=rotation.apply(each.vector), transform_id=rotation.transform_id)
-            for each in (_template(i, tier=1 + i % 2) for i in range(30))
-        ]
+        turned = [_turned(_template(i, tier=1 + i % 2), rotation) for i in range(30)]
 
         tiers.replace(turned, rotation=rotation)
 
@@ -201,10 +203,7 @@ class TestCanaries:
         """Also who changes tier at the same moment is in one tier alone afterwards."""
         tiers.replace([_template(i, tier=1) for i in range(6)])
         rotation = Rotation(RotationSeed("00c0ffee", b"s" * 32), dimension=64)
-        turned = [
-            replace(each, vector=rotation.apply(each.vector), transform_id=rotation.transform_id)
-            for each in (_template(i, tier=1 + i % 2) for i in range(6))
-        ]
+        turned = [_turned(_template(i, tier=1 + i % 2), rotation) for i in range(6)]
 
         tiers.replace(turned, rotation=rotation)
 
