@@ -508,6 +508,19 @@ class TestSealed:
             (held,) = [t for t in holding.templates if t.rider_ref == rider("Ben")]
             assert np.allclose(held.vector, turned.vector, atol=2e-3)
 
+    def test_who_comes_twice_is_held_once(self, replica: Replica) -> None:
+        """Also in what is held right behind the snapshot: as the disk has it, the later one."""
+        parts = ((put("Ana"), put("Ben")), (put("Ana", version=2),))
+        announced = snapshot(*parts[0], *parts[1], rev=30, chunks=2)
+        replica.begin_snapshot(replace(announced, template_count=2))
+        for index, part in enumerate(parts):
+            replica.stage(index, part)
+        replica.finish_snapshot()
+
+        for holding in (replica.load(), replica.load()):
+            held = sorted((each.rider_ref, each.version) for each in holding.templates)
+            assert held == sorted([(rider("Ana"), 2), (rider("Ben"), 1)])
+
     def test_are_read_with_the_key_alone(self, replica: Replica) -> None:
         """Without the keys the gallery holds nobody, and the ride codes' keys are still there."""
         key = IssuerKey(1, bytes(32))
